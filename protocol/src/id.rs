@@ -1,0 +1,192 @@
+//! Identifiers, one type per kind of thing, valid by construction.
+//!
+//! An identifier can be a path segment, a label and a host-name part without quoting: that is the point of the
+//! alphabet. This file refuses to know what the things are.
+
+use serde::{Deserialize, Serialize};
+
+/// Longest identifier accepted, in bytes.
+pub const MAX_ID_BYTES: usize = 200;
+
+/// Why a text is no identifier.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidId {
+    /// Nothing there.
+    #[error("must not be empty")]
+    Empty,
+    /// Longer than [`MAX_ID_BYTES`].
+    #[error("is {0} bytes long; at most {MAX_ID_BYTES} are accepted")]
+    TooLong(usize),
+    /// Begins with a character that only may follow.
+    #[error("must begin with a letter or digit, got {0:?}")]
+    Start(char),
+    /// Holds a character outside the alphabet.
+    #[error("holds {0:?}; letters, digits, '.', '_' and '-' are accepted")]
+    Character(char),
+    /// Not a full commit hash.
+    #[error("{0:?} is not a full commit hash (40 or 64 lower-case hexadecimal digits)")]
+    Commit(String),
+}
+
+fn check(text: &str) -> Result<(), InvalidId> {
+    let Some(first) = text.chars().next() else {
+        return Err(InvalidId::Empty);
+    };
+    if text.len() > MAX_ID_BYTES {
+        return Err(InvalidId::TooLong(text.len()));
+    }
+    if !first.is_ascii_alphanumeric() {
+        return Err(InvalidId::Start(first));
+    }
+    match text
+        .chars()
+        .find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')))
+    {
+        Some(other) => Err(InvalidId::Character(other)),
+        None => Ok(()),
+    }
+}
+
+macro_rules! identifier {
+    ($(#[$doc:meta])* $name:ident, $check:path) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// Accepts a valid identifier.
+            pub fn new(text: impl Into<String>) -> Result<Self, InvalidId> {
+                let text = text.into();
+                $check(&text)?;
+                Ok(Self(text))
+            }
+
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+            fn try_from(text: String) -> Result<Self, InvalidId> {
+                Self::new(text)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = InvalidId;
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                Self::new(text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.0
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+    };
+}
+
+identifier!(/// A deployed blueprint.
+    ApplicationId, check);
+identifier!(/// All members of one cartridge alias in one application: `<application>.<alias>.<cartridge>.domain`.
+    ClusterId, check);
+identifier!(/// One running instance of a cartridge, over all its incarnations: `<cluster>-<number>`.
+    MemberId, check);
+identifier!(/// A packaged runtime, such as `php`.
+    CartridgeType, check);
+identifier!(/// A place where members are started; unique within its network partition.
+    PartitionId, check);
+identifier!(/// Partitions sharing one network and its balancers: one cloud, one region.
+    NetworkPartitionId, check);
+identifier!(/// An autoscaling, deployment or application policy.
+    PolicyId, check);
+identifier!(/// A full commit hash, lower-case hexadecimal.
+    CommitId, check_commit);
+
+fn check_commit(text: &str) -> Result<(), InvalidId> {
+    let hex = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    if hex && matches!(text.len(), 40 | 64) {
+        Ok(())
+    } else {
+        Err(InvalidId::Commit(text.chars().take(80).collect()))
+    }
+}
+
+impl CommitId {
+    /// The first eight digits, for people.
+    pub fn short(&self) -> &str {
+        &self.0[..8]
+    }
+}
+
+impl ClusterId {
+    /// Stratos's form of a cluster id.
+    pub fn of(
+        application: &ApplicationId,
+        alias: &str,
+        cartridge: &CartridgeType,
+    ) -> Result<Self, InvalidId> {
+        Self::new(format!("{application}.{alias}.{cartridge}.domain"))
+    }
+
+    /// The id of this cluster's member number `number`.
+    pub fn member(&self, number: u64) -> Result<MemberId, InvalidId> {
+        MemberId::new(format!("{self}-{number}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_what_could_be_a_path_an_option_or_a_control_character() {
+        for bad in ["", "..", ".git", "-rf", "a/b", "a b", "a\u{1b}", "ä"] {
+            assert!(MemberId::new(bad).is_err(), "{bad:?} was accepted");
+        }
+        assert_eq!(MemberId::new("x".repeat(201)), Err(InvalidId::TooLong(201)));
+    }
+
+    #[test]
+    fn accepts_the_ids_that_stratos_payloads_use() {
+        for good in ["php", "network-partition-1", "app.my-php.php.domain-1", "1a"] {
+            assert_eq!(MemberId::new(good).unwrap().as_str(), good);
+        }
+    }
+
+    #[test]
+    fn a_commit_is_a_full_lower_case_hash() {
+        assert!(CommitId::new("a".repeat(40)).is_ok());
+        assert!(CommitId::new("a".repeat(64)).is_ok());
+        assert!(CommitId::new("A".repeat(40)).is_err());
+        assert!(CommitId::new("a".repeat(39)).is_err());
+    }
+
+    #[test]
+    fn decoding_validates() {
+        assert!(serde_json::from_str::<ClusterId>("\"../x\"").is_err());
+        assert!(serde_json::from_str::<ClusterId>("\"x\"").is_ok());
+    }
+}

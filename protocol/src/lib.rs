@@ -1,0 +1,20 @@
+//! What crosses a wire or a pipe: identifiers, launch parameters, link messages, topology, plugin frames.
+//!
+//! This crate refuses to know about sockets, files, clocks and tasks. Everything here is a value; decoding
+//! bounds and validates, so that what got in can be relied upon.
+
+pub mod id;
+pub mod launch;
+pub mod link;
+pub mod plugin;
+pub mod sample;
+pub mod secret;
+pub mod time;
+pub mod topology;
+
+pub use id::{
+    ApplicationId, CartridgeType, ClusterId, CommitId, InvalidId, MemberId, NetworkPartitionId, PartitionId,
+    PolicyId,
+};
+pub use secret::Secret;
+pub use time::Millis;

@@ -1,0 +1,324 @@
+//! How an agent and the orchestrator talk.
+//!
+//! Down goes the *whole* of what is wanted of a member, newest wins; up goes the whole of what the member is,
+//! newest wins, beside a short lane of notices that are delivered at least once. Nothing depends on a message
+//! being seen exactly once. This file refuses to know about HTTP and NATS.
+//!
+//! Over HTTPS (bodies JSON, at most [`MAX_BODY_BYTES`]):
+//!
+//! | call | body | answers |
+//! | --- | --- | --- |
+//! | `POST /link/v1/join` | [`Join`] | 200 [`Joined`]; 401 wrong or expired token; 409 token already used; 410 fenced |
+//! | `GET /link/v1/stream` | – | 200, one [`Down`] per line for ever, at least one per [`PING_SECONDS`]; 401; 410 |
+//! | `POST /link/v1/batch` | [`Batch`] | 200 [`Acknowledged`]; 400; 401; 410; 413 |
+//!
+//! `stream` and `batch` carry `Authorization: Bearer <credential>`, `Cartridge-Member` and
+//! `Cartridge-Incarnation`. 410 means that this life of the member is over: the agent stops its application and
+//! itself.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{CommitId, MemberId};
+use crate::sample::{BalancerReading, Sample};
+use crate::secret::Secret;
+use crate::topology::Topology;
+
+/// Largest body either side accepts.
+pub const MAX_BODY_BYTES: usize = 1 << 20;
+/// The stream carries at least one line in so many seconds.
+pub const PING_SECONDS: u64 = 5;
+/// Most notices in one batch.
+pub const MAX_NOTICES: usize = 64;
+/// Most log lines in one batch.
+pub const MAX_LOG_LINES: usize = 256;
+/// Longest log line or notice text, bytes; more is cut.
+pub const MAX_TEXT_BYTES: usize = 4096;
+/// Most refused commits that a status names.
+pub const MAX_REFUSED: usize = 8;
+/// Header naming the member.
+pub const MEMBER_HEADER: &str = "cartridge-member";
+/// Header naming the incarnation.
+pub const INCARNATION_HEADER: &str = "cartridge-incarnation";
+
+/// A member introduces itself: the single-use token buys its own credential a place.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Join {
+    /// Who.
+    pub member: MemberId,
+    /// Which of its lives.
+    pub incarnation: u64,
+    /// The join token of the launch parameters.
+    pub token: Secret,
+    /// SHA-256 of the credential that the agent made itself, lower-case hexadecimal; the credential never leaves it
+    /// but as bearer of later calls. Joining again with the same hash is the same join.
+    pub credential_sha256: String,
+    /// The agent's version.
+    pub agent_version: String,
+}
+
+/// The answer to [`Join`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Joined {
+    /// What is wanted, so that no second round trip is needed.
+    pub desired: Desired,
+}
+
+/// One line of the stream.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Down {
+    /// The whole of what is wanted.
+    Desired(Box<Desired>),
+    /// The line is alive.
+    Ping,
+}
+
+/// What is wanted of one member: the whole of it, each time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Desired {
+    /// The journal position that this follows from; a smaller one than seen before is ignored (S11).
+    pub revision: u64,
+    /// Which orchestrator wrote it; a smaller one than seen before is ignored (S10).
+    pub epoch: u64,
+    /// Serve or stop.
+    pub run: Run,
+    /// The files, where the cartridge has a repository.
+    pub artifacts: Option<DesiredArtifacts>,
+    /// For balancers: what to serve.
+    pub topology: Option<Topology>,
+    /// Time between samples, milliseconds.
+    pub sample_interval_ms: u64,
+    /// Time between batches when nothing changes, milliseconds.
+    pub publish_interval_ms: u64,
+}
+
+/// Serve or stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Run {
+    /// Start, and stay.
+    Serve,
+    /// Traffic has been taken away: run the clean-up hook, stop the application within this many milliseconds, say
+    /// [`Phase::Stopped`], exit.
+    Stop {
+        /// Time for the application to end by itself before it is killed.
+        within_ms: u64,
+    },
+}
+
+/// Which commit of which repository.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DesiredArtifacts {
+    /// `http://`, `https://` or `file://` (the last only where the agent is told to accept it).
+    pub url: String,
+    /// The branch whose head the agent reports and fetches ahead.
+    pub branch: String,
+    /// The commit to have current. None: not decided yet, report the head and wait.
+    pub commit: Option<CommitId>,
+    /// User name, where the repository wants one.
+    pub username: Option<String>,
+    /// Password or token, where the repository wants one.
+    pub password: Option<Secret>,
+    /// Time between looks at the branch, milliseconds.
+    pub poll_interval_ms: u64,
+    /// Raised by the web hook: a number not seen before means "look now".
+    pub look: u64,
+}
+
+/// What a member says, at least once per publish interval and at once when its status changes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Batch {
+    /// Counts up within one incarnation, never reused.
+    pub sequence: u64,
+    /// The whole of what the member is.
+    pub status: Status,
+    /// The newest measurement since the last batch.
+    pub sample: Option<Sample>,
+    /// Balancers: the newest reading since the last batch.
+    pub balancer: Option<BalancerReading>,
+    /// What happened, oldest first, until acknowledged; at most [`MAX_NOTICES`].
+    #[serde(default)]
+    pub notices: Vec<Notice>,
+    /// Lines of the application, oldest first; at most [`MAX_LOG_LINES`].
+    #[serde(default)]
+    pub logs: Vec<LogLine>,
+    /// Lines dropped because nobody could take them, since the start.
+    #[serde(default)]
+    pub logs_dropped: u64,
+}
+
+/// The answer to [`Batch`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledged {
+    /// Notices up to this number need not be sent again.
+    pub notices: u64,
+}
+
+/// The whole of what a member is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Where it stands in its life.
+    pub phase: Phase,
+    /// The desired revision that this status takes into account.
+    pub revision: u64,
+    /// The commit whose release is current.
+    pub release: Option<CommitId>,
+    /// The head of the branch as last seen.
+    pub head: Option<CommitId>,
+    /// Complete releases on the shelf, current or not; at most eight, newest last.
+    #[serde(default)]
+    pub staged: Vec<CommitId>,
+    /// Commits that were tried here and refused; at most [`MAX_REFUSED`], newest last.
+    #[serde(default)]
+    pub refused: Vec<Refused>,
+    /// Balancers: the topology revision in force.
+    pub topology: Option<u64>,
+    /// How often the application was restarted in this incarnation.
+    pub restarts: u32,
+}
+
+/// A commit that did not make it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Which commit.
+    pub commit: CommitId,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// Where a member stands in its life, as its agent sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
+pub enum Phase {
+    /// Preparing: hooks, files, application start, first probe.
+    Starting,
+    /// The application answers its probe.
+    Active,
+    /// It answered before and does not now; the agent is at it.
+    Suspended {
+        /// Why, for people.
+        reason: String,
+    },
+    /// Ending in order.
+    Stopping,
+    /// Ended in order; the agent exits after this was acknowledged.
+    Stopped,
+    /// Given up; somebody else must replace it.
+    Failed {
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+/// Something that happened, for the timeline.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// Counts up within one incarnation.
+    pub number: u64,
+    /// What kind of thing: `hook`, `application`, `release`, `artifact`, `plugin`, `link`.
+    pub kind: String,
+    /// What, for people; one line.
+    pub text: String,
+}
+
+/// One line that the application wrote.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// Counts up within one incarnation.
+    pub number: u64,
+    /// `out`, `err`, or a hook's name.
+    pub stream: String,
+    /// The text, control characters kept as data; whoever shows it must strip them.
+    pub text: String,
+}
+
+impl Status {
+    /// A member that has just begun.
+    pub fn starting() -> Self {
+        Self {
+            phase: Phase::Starting,
+            revision: 0,
+            release: None,
+            head: None,
+            staged: Vec::new(),
+            refused: Vec::new(),
+            topology: None,
+            restarts: 0,
+        }
+    }
+}
+
+/// A batch that breaks a limit.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum InvalidBatch {
+    /// Too many rows.
+    #[error("{field} has {count} rows; at most {most} are accepted")]
+    TooMany {
+        /// Which list.
+        field: &'static str,
+        /// How many came.
+        count: usize,
+        /// How many may.
+        most: usize,
+    },
+    /// A text is too long.
+    #[error("a text in {field} is {bytes} bytes long; at most {MAX_TEXT_BYTES} are accepted")]
+    TooLong {
+        /// Which list.
+        field: &'static str,
+        /// Its length.
+        bytes: usize,
+    },
+    /// A figure is impossible.
+    #[error("sample: {0}")]
+    Sample(#[from] crate::sample::OutOfRange),
+}
+
+impl Batch {
+    /// Checks every limit that decoding does not.
+    pub fn check(&self) -> Result<(), InvalidBatch> {
+        let rows = [
+            ("notices", self.notices.len(), MAX_NOTICES),
+            ("logs", self.logs.len(), MAX_LOG_LINES),
+            ("status.refused", self.status.refused.len(), MAX_REFUSED),
+            ("status.staged", self.status.staged.len(), 8),
+        ];
+        for (field, count, most) in rows {
+            if count > most {
+                return Err(InvalidBatch::TooMany { field, count, most });
+            }
+        }
+        let texts = self
+            .notices
+            .iter()
+            .flat_map(|n| [("notices", n.text.len()), ("notices", n.kind.len())])
+            .chain(
+                self.logs
+                    .iter()
+                    .flat_map(|l| [("logs", l.text.len()), ("logs", l.stream.len())]),
+            )
+            .chain(
+                self.status
+                    .refused
+                    .iter()
+                    .map(|r| ("status.refused", r.reason.len())),
+            );
+        for (field, bytes) in texts {
+            if bytes > MAX_TEXT_BYTES {
+                return Err(InvalidBatch::TooLong { field, bytes });
+            }
+        }
+        if let Phase::Suspended { reason } | Phase::Failed { reason } = &self.status.phase
+            && reason.len() > MAX_TEXT_BYTES
+        {
+            return Err(InvalidBatch::TooLong {
+                field: "status.phase",
+                bytes: reason.len(),
+            });
+        }
+        if let Some(sample) = &self.sample {
+            sample.check()?;
+        }
+        Ok(())
+    }
+}
