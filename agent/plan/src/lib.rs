@@ -1,1 +1,6 @@
-//! Placeholder.
+//! Every decision the agent takes, as pure functions: values in, values out.
+//!
+//! This crate refuses to know about clocks, files, sockets and processes; the shell supplies what it read and
+//! carries out what it is told.
+
+pub mod release;

@@ -1,0 +1,1 @@
+//! Which move brings the shelf closer to what is wanted.

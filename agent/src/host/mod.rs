@@ -1,0 +1,4 @@
+//! The only files that touch the machine.
+
+pub mod git;
+pub mod shelf;

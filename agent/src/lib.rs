@@ -1,0 +1,5 @@
+//! The in-instance agent: the shell around `cartridge-agent-plan`.
+//!
+//! This crate refuses to decide anything that a saved set of values could decide; that is the plan's part.
+
+pub mod host;
