@@ -1,1 +1,18 @@
-//! Placeholder.
+//! Every decision the orchestrator takes, as pure functions of values.
+//!
+//! ```text
+//! decide(&View)          -> Planned { records, report }   what to do, and why; reasons for doing nothing too
+//! check(&View, &Planned) -> Result<(), Broken>            a second, independent reader
+//! World::apply(&Entry)                                    the state is a fold over the journal
+//! outstanding(&World, now) -> Vec<Step>                   what the world still lacks; ids already chosen
+//! desired(&World, &MemberId) -> Desired                   what one agent is told
+//! ```
+//!
+//! This crate refuses to know about clocks, files, sockets, processes, tasks and randomness; its clippy.toml
+//! enforces it. The caller supplies the time as [`cartridge_protocol::Millis`] of its monotonic clock.
+
+pub mod blueprint;
+pub mod observe;
+pub mod record;
+pub mod step;
+pub mod world;

@@ -1,0 +1,114 @@
+//! What was measured and said, each with its age. Not journaled: after a restart it is empty, and absence is never
+//! zero (S8).
+//!
+//! This file refuses to know how it arrived. All times are the orchestrator's monotonic receive times (S24).
+
+use std::collections::{BTreeMap, VecDeque};
+
+use cartridge_protocol::link::Status;
+use cartridge_protocol::sample::Sample;
+use cartridge_protocol::{ClusterId, MemberId, Millis, NetworkPartitionId};
+
+/// Most points kept per window.
+pub const MAX_POINTS: usize = 64;
+
+/// Everything measured and said.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observations {
+    /// When this orchestrator began to listen: verdicts on silence count from here at the earliest.
+    pub began: Millis,
+    /// By member.
+    pub members: BTreeMap<MemberId, MemberObservation>,
+    /// By cluster and network partition whose balancer reported.
+    pub clusters: BTreeMap<(ClusterId, NetworkPartitionId), ClusterObservation>,
+    /// What the provisioners' last complete lists and exit notices said.
+    pub instances: BTreeMap<MemberId, InstanceObservation>,
+}
+
+/// What one member said.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemberObservation {
+    /// Which of its lives said it.
+    pub incarnation: u64,
+    /// The highest batch sequence seen; an older batch is ignored.
+    pub sequence: u64,
+    /// When its last batch came.
+    pub heard: Millis,
+    /// The newest status.
+    pub status: Status,
+    /// Load average, percent, oldest first.
+    pub load: Window,
+    /// Memory consumption, percent, oldest first.
+    pub memory: Window,
+    /// The newest sample.
+    pub sample: Option<(Millis, Sample)>,
+}
+
+/// What the balancers of one network partition said of a cluster.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ClusterObservation {
+    /// Requests in flight, oldest first.
+    pub in_flight: Window,
+    /// The topology revision of the newest reading.
+    pub revision: u64,
+    /// When the newest reading came.
+    pub heard: Millis,
+    /// In flight per member in the newest reading.
+    pub members: BTreeMap<MemberId, u64>,
+    /// Requests in flight now in the newest reading.
+    pub in_flight_now: u64,
+    /// Counters since the balancer's start.
+    pub served: u64,
+    /// Counters since the balancer's start.
+    pub failed: u64,
+}
+
+/// What a provisioner said of a member's instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InstanceObservation {
+    /// It runs (this incarnation), as of this time.
+    Running {
+        /// Which life.
+        incarnation: u64,
+        /// When this was so.
+        at: Millis,
+    },
+    /// It ended: confirmed by the provisioner, not inferred from silence.
+    Gone {
+        /// Which life.
+        incarnation: u64,
+        /// When this was noticed.
+        at: Millis,
+        /// How, for people.
+        reason: String,
+    },
+}
+
+/// Points in time, bounded, oldest first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Window {
+    points: VecDeque<(Millis, f64)>,
+}
+
+impl Window {
+    /// Adds a point; refuses what is not finite, drops the oldest at [`MAX_POINTS`].
+    pub fn push(&mut self, at: Millis, value: f64) {
+        if !value.is_finite() || self.points.back().is_some_and(|(last, _)| *last > at) {
+            return;
+        }
+        if self.points.len() == MAX_POINTS {
+            self.points.pop_front();
+        }
+        self.points.push_back((at, value));
+    }
+
+    /// The points, oldest first.
+    pub fn points(&self) -> impl DoubleEndedIterator<Item = (Millis, f64)> + '_ {
+        self.points.iter().copied()
+    }
+
+    /// The newest point.
+    pub fn last(&self) -> Option<(Millis, f64)> {
+        self.points.back().copied()
+    }
+}

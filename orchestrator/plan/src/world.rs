@@ -1,0 +1,256 @@
+//! All facts, folded from the journal: what exists, what was ordered, what was decided.
+//!
+//! Deterministic: the same entries give the same world. It refuses to know measurements (those live in
+//! [`crate::observe`]) and clocks: `since` fields hold the caller's monotonic time at which the record was applied,
+//! and the time of the start for what was replayed, so that after a restart every wait gets one full period (S8).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use cartridge_protocol::{
+    ApplicationId, CartridgeType, ClusterId, CommitId, MemberId, Millis, NetworkPartitionId, PartitionId,
+    PolicyId,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::blueprint::{
+    Application, ApplicationPolicy, AutoscalingPolicy, Cartridge, DeploymentPolicy, NetworkPartition,
+    Repository,
+};
+
+/// All facts. `Serialize` makes it a snapshot.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct World {
+    /// The last entry applied; 0 = none.
+    pub seq: u64,
+    /// The label of everything we start.
+    pub installation: String,
+    /// Of the orchestrator that writes.
+    pub epoch: u64,
+    /// Automation is paused: by whom and why (S32).
+    pub paused: Option<Paused>,
+    /// By type.
+    pub cartridges: BTreeMap<CartridgeType, Cartridge>,
+    /// By id.
+    pub autoscaling_policies: BTreeMap<PolicyId, AutoscalingPolicy>,
+    /// By id.
+    pub deployment_policies: BTreeMap<PolicyId, DeploymentPolicy>,
+    /// By id.
+    pub application_policies: BTreeMap<PolicyId, ApplicationPolicy>,
+    /// By id.
+    pub network_partitions: BTreeMap<NetworkPartitionId, NetworkPartition>,
+    /// By id.
+    pub applications: BTreeMap<ApplicationId, ApplicationState>,
+    /// Clusters of deployed applications, balancer clusters included.
+    pub clusters: BTreeMap<ClusterId, Cluster>,
+    /// Members from planned to removed.
+    pub members: BTreeMap<MemberId, Member>,
+    /// Sealed repository passwords by application and alias.
+    pub sealed: BTreeMap<(ApplicationId, String), String>,
+}
+
+/// Automation is paused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paused {
+    /// Who ordered it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A blueprint and where it stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ApplicationState {
+    /// What was described.
+    pub blueprint: Application,
+    /// Where it stands.
+    pub status: ApplicationStatus,
+    /// The entry that changed the blueprint last; the revision for conflicting edits.
+    pub revision: u64,
+}
+
+/// Where an application definition stands (stratos-contract §2.7).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
+pub enum ApplicationStatus {
+    /// Known, not running.
+    Created,
+    /// Ordered to run.
+    Deployed {
+        /// Under which application policy.
+        policy: PolicyId,
+    },
+    /// Ordered to stop.
+    Undeploying {
+        /// Without draining.
+        force: bool,
+    },
+}
+
+/// All members of one cartridge alias in one application, or the balancers of one network partition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cluster {
+    /// Which.
+    pub id: ClusterId,
+    /// Of which application.
+    pub application: ApplicationId,
+    /// Unique in the application.
+    pub alias: String,
+    /// What it runs.
+    pub cartridge: CartridgeType,
+    /// Application members or balancers.
+    pub role: Role,
+    /// Thresholds; None for balancers.
+    pub autoscaling_policy: Option<PolicyId>,
+    /// Where members may go; None for balancers.
+    pub deployment_policy: Option<PolicyId>,
+    /// Fewest members per network partition in use.
+    pub min: u32,
+    /// Most members per network partition in use.
+    pub max: u32,
+    /// Host names that lead to it.
+    pub hosts: Vec<String>,
+    /// Where its files come from.
+    pub repository: Option<Repository>,
+    /// The number of the next member: ids are never reused.
+    pub next_member: u64,
+    /// Its parts in the network partitions in use.
+    pub instances: BTreeMap<NetworkPartitionId, ClusterInstance>,
+    /// An order fixed its size.
+    pub ordered_size: Option<u32>,
+    /// Which commit its members have and should have.
+    pub release: ReleaseState,
+    /// Raised by each web hook.
+    pub looks: u64,
+    /// Its members, planned to not yet removed.
+    pub members: BTreeSet<MemberId>,
+}
+
+/// What a cluster is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "role")]
+pub enum Role {
+    /// Serves the application.
+    Application,
+    /// Stands in front of the application's clusters in one network partition.
+    Balancer {
+        /// Which.
+        network_partition: NetworkPartitionId,
+    },
+}
+
+/// A cluster in one network partition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterInstance {
+    /// How many members should be there.
+    pub desired: u32,
+    /// Since when.
+    pub since: Millis,
+    /// Being emptied ([`crate::record::Record::BurstEnding`]), since when.
+    pub ending: Option<Millis>,
+}
+
+/// Which commit a cluster has and should have.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseState {
+    /// Every member had it when it was accepted; new members start with it (until `proposed` was accepted).
+    pub accepted: Option<CommitId>,
+    /// Being brought to the members.
+    pub proposed: Option<CommitId>,
+    /// Never again by itself; newest last, at most 64.
+    pub rejected: Vec<Rejected>,
+    /// The head of the branch is not followed.
+    pub pinned: bool,
+}
+
+/// A commit that a member refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejected {
+    /// Which.
+    pub commit: CommitId,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// One member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Which.
+    pub id: MemberId,
+    /// Which of its lives.
+    pub incarnation: u64,
+    /// Of which cluster.
+    pub cluster: ClusterId,
+    /// Where.
+    pub network_partition: NetworkPartitionId,
+    /// Where.
+    pub partition: PartitionId,
+    /// Where it stands in its life.
+    pub phase: MemberPhase,
+    /// Since when it stands there.
+    pub since: Millis,
+    /// What the provisioner made of it.
+    pub instance: Option<Instance>,
+    /// SHA-256 of its credential, once it joined.
+    pub credential_sha256: Option<String>,
+    /// The commit it was told to have (None: the cluster's accepted one, or the proposed where none was accepted).
+    pub ordered_commit: Option<CommitId>,
+    /// The commit it has.
+    pub release: Option<CommitId>,
+    /// The entry that changed it last: the revision of what its agent is told.
+    pub revision: u64,
+}
+
+/// What a provisioner made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// The provisioner's name for it.
+    pub name: String,
+    /// Where it listens.
+    pub address: IpAddr,
+    /// Port by port-mapping name.
+    pub ports: BTreeMap<String, u16>,
+}
+
+/// Where a member stands, as the orchestrator has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "phase")]
+pub enum MemberPhase {
+    /// Decided; the provisioner is asked until it succeeds or the attempts are used up.
+    Planned {
+        /// Failed attempts so far.
+        attempts: u32,
+    },
+    /// The provisioner made it; its agent has not spoken yet.
+    Ensured,
+    /// Its agent joined; not ready yet.
+    Starting,
+    /// Ready: an endpoint of its cluster.
+    Active,
+    /// Was ready, is not: no endpoint.
+    Suspended {
+        /// Why, for people.
+        reason: String,
+    },
+    /// Out of the balancers (or `live`) to switch releases.
+    Updating {
+        /// To which commit.
+        commit: CommitId,
+        /// Stays an endpoint meanwhile.
+        live: bool,
+        /// The balancers let go of it: it is told to switch.
+        cleared: bool,
+    },
+    /// No new requests; finishing what it has.
+    Draining {
+        /// Why, for people.
+        reason: String,
+    },
+    /// Told to stop.
+    Stopping,
+    /// Ended (in order or not): the provisioner is told to remove it.
+    Ended {
+        /// Why, if it was not in order.
+        failure: Option<String>,
+    },
+}
