@@ -1,0 +1,44 @@
+# One way to run everything. `make help` lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+target := x86_64-unknown-linux-gnu
+# Crash points exist only in builds that ask for them; tests ask.
+crash  := --features cartridge-agent/failpoints,cartridge-orchestrator/failpoints
+
+.PHONY: help demo test bench check soak build clean
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+demo: ## the whole loop on this machine, narrated; CHECK=1 ends with a verdict
+	@tests/install demo
+	cargo build --quiet --profile quick --bins
+	target/$(target)/quick/cartridge-demo
+
+test: ## install what is missing, then every test
+	@tests/install test
+	cargo build --workspace --bins --examples $(crash)
+	cargo test --workspace $(crash)
+
+bench: ## every figure we claim, each beside its peer
+	@tests/install bench
+	cargo build --release --bins
+	target/$(target)/release/cartridge-bench
+
+check: ## format, lints, licences and bans, documentation
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets $(crash) -- -D warnings
+	@tests/install check
+	cargo deny --offline check bans licenses sources
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+
+soak: ## the simulator, many more seeds
+	CARTRIDGE_SEEDS=10000 cargo test --profile quick -p cartridge-orchestrator-plan --test simulation -- --nocapture
+
+build: ## what is shipped: static, small
+	cargo build --release --bins
+	@ls -l target/$(target)/release/cartridge target/$(target)/release/cartridge-agent target/$(target)/release/cartridge-plugin-balancer
+
+clean: ## forget everything that was built
+	cargo clean
