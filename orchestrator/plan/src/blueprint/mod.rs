@@ -3,6 +3,8 @@
 //!
 //! This file refuses to know how the text arrived and where it is kept.
 
+pub mod parse;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -253,6 +255,34 @@ pub struct Application {
     pub property: BTreeMap<String, String>,
     /// The cartridges at the top level.
     pub cartridges: Vec<Subscription>,
+    /// What starts after what, and what ends with what; checked, not acted upon before composite applications are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dependencies: Option<Dependencies>,
+}
+
+/// Which components of an application start, scale and stop together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Dependencies {
+    /// Chains of `cartridge.<alias>`: the next starts when the one before is Active. Together they form a DAG.
+    pub startup_orders: Vec<Vec<String>>,
+    /// Sets of `cartridge.<alias>` that scale by the same factor.
+    pub scaling_dependents: Vec<Vec<String>>,
+    /// What happens to the others when one fails.
+    pub termination_behaviour: TerminationBehaviour,
+}
+
+/// What happens to the other components when one becomes inactive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TerminationBehaviour {
+    /// Nothing: only what is missing is replaced.
+    #[default]
+    TerminateNone,
+    /// Those that start after it are stopped and started again in order.
+    TerminateDependents,
+    /// All are.
+    TerminateAll,
 }
 
 /// One cartridge in an application.

@@ -1,0 +1,164 @@
+//! What people order, and which records an order becomes. A refused order changes nothing: [`admit`] is pure.
+//!
+//! This file refuses to know who may order what (the API's table does) and how the text arrived.
+
+use std::collections::BTreeMap;
+
+use cartridge_protocol::{ApplicationId, CartridgeType, ClusterId, CommitId, MemberId, NetworkPartitionId, PolicyId};
+
+use crate::blueprint::{
+    Application, ApplicationPolicy, AutoscalingPolicy, Cartridge, DeploymentPolicy, NetworkPartition,
+};
+use crate::record::Record;
+use crate::world::World;
+
+/// Whether a resource may, must or must not exist before it is put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It must not (POST).
+    Add,
+    /// It must (PUT).
+    Replace,
+    /// Either (`cartridge apply`).
+    Either,
+}
+
+/// One order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Order {
+    /// Add or replace a cartridge.
+    PutCartridge(Box<Cartridge>, Mode),
+    /// Add or replace an autoscaling policy.
+    PutAutoscalingPolicy(Box<AutoscalingPolicy>, Mode),
+    /// Add or replace a deployment policy.
+    PutDeploymentPolicy(Box<DeploymentPolicy>, Mode),
+    /// Add or replace an application policy.
+    PutApplicationPolicy(Box<ApplicationPolicy>, Mode),
+    /// Add or replace a network partition.
+    PutNetworkPartition(Box<NetworkPartition>, Mode),
+    /// Add or replace a blueprint.
+    PutApplication {
+        /// The blueprint.
+        blueprint: Box<Application>,
+        /// Sealed repository passwords by alias. Empty text: none. Alias absent: keep the one there is, as long as
+        /// the repository's URL and user stay the same.
+        sealed: BTreeMap<String, String>,
+        /// Refuse if the blueprint's revision is another.
+        expected_revision: Option<u64>,
+        /// May, must or must not exist.
+        mode: Mode,
+    },
+    /// Remove a cartridge that no application uses.
+    RemoveCartridge(CartridgeType),
+    /// Remove an autoscaling policy that no application uses.
+    RemoveAutoscalingPolicy(PolicyId),
+    /// Remove a deployment policy that no application uses.
+    RemoveDeploymentPolicy(PolicyId),
+    /// Remove an application policy under which nothing is deployed.
+    RemoveApplicationPolicy(PolicyId),
+    /// Remove a network partition that no policy names.
+    RemoveNetworkPartition(NetworkPartitionId),
+    /// Remove a blueprint that is not deployed.
+    RemoveApplication(ApplicationId),
+    /// Run an application.
+    Deploy {
+        /// Which.
+        application: ApplicationId,
+        /// Under which application policy.
+        policy: PolicyId,
+    },
+    /// Stop an application.
+    Undeploy {
+        /// Which.
+        application: ApplicationId,
+        /// Without draining.
+        force: bool,
+    },
+    /// Fix the size of a cluster, or let the scaler decide again.
+    Scale {
+        /// Which.
+        cluster: ClusterId,
+        /// Members in all network partitions together; None: the scaler decides.
+        size: Option<u32>,
+        /// Who orders it.
+        by: String,
+    },
+    /// Bring this commit to every member, and stop following the branch. A commit that was rejected before may be
+    /// ordered again.
+    ProposeRelease {
+        /// Which cluster.
+        cluster: ClusterId,
+        /// Which commit.
+        commit: CommitId,
+        /// Who orders it.
+        by: String,
+    },
+    /// Go back to the commit before.
+    Rollback {
+        /// Which cluster.
+        cluster: ClusterId,
+        /// Who orders it.
+        by: String,
+    },
+    /// Follow the head of the branch again.
+    Unpin {
+        /// Which cluster.
+        cluster: ClusterId,
+        /// Who orders it.
+        by: String,
+    },
+    /// Take one member out in order; it is replaced where the size asks for it.
+    Drain {
+        /// Which.
+        member: MemberId,
+        /// Who orders it.
+        by: String,
+    },
+    /// Look at a repository now.
+    Announce {
+        /// Its URL.
+        repo_url: String,
+    },
+    /// Stop all automation.
+    Pause {
+        /// Who orders it.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// Let automation work again.
+    Resume {
+        /// Who orders it.
+        by: String,
+    },
+}
+
+/// Which kind of refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// The order itself is wrong (400).
+    Invalid,
+    /// What it names does not exist (404).
+    NotFound,
+    /// It does not fit the present state (409).
+    Conflict,
+    /// Something else needs it (400).
+    InUse,
+}
+
+/// Why an order is not carried out; nothing changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// Which kind.
+    pub code: Code,
+    /// The field of the order or of its document, where there is one.
+    pub field: Option<String>,
+    /// One line naming field and value, for people.
+    pub message: String,
+}
+
+/// The records that the order becomes, or why it is refused.
+pub fn admit(_world: &World, _order: Order) -> Result<Vec<Record>, Refusal> {
+    Ok(Vec::new())
+}
