@@ -12,7 +12,15 @@
 //! enforces it. The caller supplies the time as [`cartridge_protocol::Millis`] of its monotonic clock.
 
 pub mod blueprint;
+pub mod check;
+pub mod decide;
+pub mod desired;
+pub mod launch;
 pub mod observe;
+pub mod order;
+pub mod outstanding;
+pub mod placement;
 pub mod record;
+pub mod scale;
 pub mod step;
 pub mod world;

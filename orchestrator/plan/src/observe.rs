@@ -23,6 +23,9 @@ pub struct Observations {
     pub clusters: BTreeMap<(ClusterId, NetworkPartitionId), ClusterObservation>,
     /// What the provisioners' last complete lists and exit notices said.
     pub instances: BTreeMap<MemberId, InstanceObservation>,
+    /// The total that each cluster's scaler recommended, pass by pass: shrinking follows the highest of the
+    /// stabilisation window. The caller pushes [`crate::decide::Planned::recommended`] here.
+    pub recommended: BTreeMap<ClusterId, Window>,
 }
 
 /// What one member said.

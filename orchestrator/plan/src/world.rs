@@ -18,6 +18,11 @@ use crate::blueprint::{
     Repository,
 };
 
+mod fold;
+mod read;
+
+pub use fold::Inapplicable;
+
 /// All facts. `Serialize` makes it a snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct World {
@@ -45,8 +50,8 @@ pub struct World {
     pub clusters: BTreeMap<ClusterId, Cluster>,
     /// Members from planned to removed.
     pub members: BTreeMap<MemberId, Member>,
-    /// Sealed repository passwords by application and alias.
-    pub sealed: BTreeMap<(ApplicationId, String), String>,
+    /// Sealed repository passwords by application, then by alias.
+    pub sealed: BTreeMap<ApplicationId, BTreeMap<String, String>>,
 }
 
 /// Automation is paused.
@@ -155,6 +160,9 @@ pub struct ClusterInstance {
 pub struct ReleaseState {
     /// Every member had it when it was accepted; new members start with it (until `proposed` was accepted).
     pub accepted: Option<CommitId>,
+    /// What was accepted before, if it was another: where an ordered roll-back goes.
+    #[serde(default)]
+    pub previous: Option<CommitId>,
     /// Being brought to the members.
     pub proposed: Option<CommitId>,
     /// Never again by itself; newest last, at most 64.
