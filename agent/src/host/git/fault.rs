@@ -1,0 +1,134 @@
+//! What can go wrong with a repository, in words that let a person act. It refuses to know how it was found out.
+
+use std::path::PathBuf;
+
+use cartridge_protocol::CommitId;
+
+/// Why a repository could not be used. Addresses are shown without credentials.
+#[derive(Debug, thiserror::Error)]
+pub enum GitError {
+    /// The address is not one that the agent will use.
+    #[error("the repository address {url} is refused: {reason}")]
+    Address {
+        /// The address.
+        url: String,
+        /// Which rule it breaks.
+        reason: &'static str,
+    },
+    /// Nobody answered, or the answer broke off. Worth another try.
+    #[error("cannot reach {url}: {reason}")]
+    Unreachable {
+        /// The address.
+        url: String,
+        /// What the network said.
+        reason: String,
+    },
+    /// The repository is there, the branch is not.
+    #[error("{url} has no branch {branch:?}")]
+    UnknownBranch {
+        /// The address.
+        url: String,
+        /// The branch asked for.
+        branch: String,
+    },
+    /// The commit is nowhere to be had.
+    #[error("{url} does not give out commit {commit}: it is not in the history of branch {branch:?}, and asking for it by hash did not help")]
+    UnknownCommit {
+        /// The address.
+        url: String,
+        /// The branch searched.
+        branch: String,
+        /// The commit asked for.
+        commit: CommitId,
+    },
+    /// The server wants other credentials.
+    #[error("{url} {}", if *.given { "refused the user name or password" } else { "wants a user name and password, and none are set" })]
+    Credentials {
+        /// The address.
+        url: String,
+        /// Whether any were sent.
+        given: bool,
+    },
+    /// Something answered, but it does not speak Git there.
+    #[error("{url} is not a Git repository: {reason}")]
+    NotARepository {
+        /// The address.
+        url: String,
+        /// What was found instead.
+        reason: String,
+    },
+    /// More came than is accepted.
+    #[error("{url} sent too much: {reason}")]
+    TooMuch {
+        /// The address.
+        url: String,
+        /// Which limit was reached.
+        reason: String,
+    },
+    /// The answer is damaged or breaks the rules.
+    #[error("{url} sent something unusable: {reason}")]
+    Damaged {
+        /// The address.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The agent's own repository, or its settings, are in the way.
+    #[error("{path:?} cannot be used: {reason}")]
+    Local {
+        /// What cannot be used.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Told to give up, or out of time.
+    #[error("stopped while talking to {url}")]
+    Stopped {
+        /// The address.
+        url: String,
+    },
+}
+
+impl GitError {
+    /// Whether asking the same server differently cannot help.
+    pub(super) fn is_about_access(&self) -> bool {
+        matches!(
+            self,
+            Self::Address { .. }
+                | Self::Unreachable { .. }
+                | Self::Credentials { .. }
+                | Self::TooMuch { .. }
+                | Self::Local { .. }
+                | Self::Stopped { .. }
+        )
+    }
+}
+
+/// What the transport found out; libgit2 itself can carry only text.
+#[derive(Clone, Debug)]
+pub(super) enum Fault {
+    Unreachable(String),
+    Credentials { given: bool },
+    NotARepository(String),
+    TooMuch(String),
+    Damaged(String),
+    Stopped,
+}
+
+impl Fault {
+    pub(super) fn at(self, url: String) -> GitError {
+        match self {
+            Self::Unreachable(reason) => GitError::Unreachable { url, reason },
+            Self::Credentials { given } => GitError::Credentials { url, given },
+            Self::NotARepository(reason) => GitError::NotARepository { url, reason },
+            Self::TooMuch(reason) => GitError::TooMuch { url, reason },
+            Self::Damaged(reason) => GitError::Damaged { url, reason },
+            Self::Stopped => GitError::Stopped { url },
+        }
+    }
+}
+
+/// Foreign text, fit for a log line: no control characters, bounded.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
+}

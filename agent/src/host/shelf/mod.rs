@@ -1,0 +1,191 @@
+//! The shelf: complete releases on disk, and one link to the current one.
+//!
+//! ```text
+//! <root>/repository/               bare, never checked out
+//! <root>/releases/<commit>.part/   unfinished, or half removed
+//! <root>/releases/<commit>/        whole: every file is the commit's
+//! <root>/current -> releases/<commit>
+//! ```
+//!
+//! What to do next is `agent_plan::release`'s answer; this file carries out one move, and may die on any line
+//! of it: whatever is left is either invisible or whole (S15). It refuses to know why a release is wanted.
+
+mod export;
+mod failpoint;
+mod fault;
+mod forest;
+mod names;
+mod stage;
+mod tree;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use cartridge_agent_plan::release::{Move, ShelfState};
+use cartridge_protocol::CommitId;
+
+use super::git::{Remote, Stop};
+use failpoint::point;
+pub use fault::{Refusal, ShelfError};
+pub use forest::Limits;
+
+const RELEASES: &str = "releases";
+const REPOSITORY: &str = "repository";
+const CURRENT: &str = "current";
+const NEW_LINK: &str = ".current.new";
+const LOCK: &str = ".lock";
+const PART: &str = ".part";
+
+/// One shelf. Clones are the same shelf; only one process at a time can have it open.
+#[derive(Clone, Debug)]
+pub struct Shelf {
+    root: PathBuf,
+    limits: Limits,
+    _lock: Arc<File>,
+}
+
+impl Shelf {
+    /// Opens the shelf at `root`, making the folders it needs.
+    pub fn open(root: &Path) -> Result<Self, ShelfError> {
+        Self::with_limits(root, Limits::default())
+    }
+
+    /// Opens the shelf, refusing commits beyond `limits`.
+    pub fn with_limits(root: &Path, limits: Limits) -> Result<Self, ShelfError> {
+        let releases = root.join(RELEASES);
+        fs::create_dir_all(&releases).map_err(ShelfError::disk("make", &releases))?;
+        let path = root.join(LOCK);
+        let lock = File::create(&path).map_err(ShelfError::disk("open", &path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => return Err(ShelfError::InUse(root.to_path_buf())),
+            Err(fs::TryLockError::Error(error)) => return Err(ShelfError::disk("lock", &path)(error)),
+        }
+        Ok(Self { root: root.to_path_buf(), limits, _lock: Arc::new(lock) })
+    }
+
+    /// Where the current release is to be found: a link whose target changes in one instant.
+    pub fn current_path(&self) -> PathBuf {
+        self.root.join(CURRENT)
+    }
+
+    /// Where a release is, or would be.
+    pub fn release_path(&self, commit: &CommitId) -> PathBuf {
+        self.root.join(RELEASES).join(commit.as_str())
+    }
+
+    /// Looks at the disk.
+    pub fn state(&self) -> Result<ShelfState, ShelfError> {
+        let releases = self.root.join(RELEASES);
+        let mut whole: Vec<(SystemTime, CommitId)> = Vec::new();
+        let mut parts = Vec::new();
+        for entry in fs::read_dir(&releases).map_err(ShelfError::disk("list", &releases))? {
+            let entry = entry.map_err(ShelfError::disk("list", &releases))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let path = entry.path();
+            if let Some(commit) = name.strip_suffix(PART).and_then(|n| CommitId::new(n).ok()) {
+                parts.push(commit);
+            } else if let Ok(commit) = CommitId::new(name) {
+                let metadata = fs::symlink_metadata(&path).map_err(ShelfError::disk("look at", &path))?;
+                if metadata.is_dir() {
+                    // The time of birth: nothing that happens inside a release changes it.
+                    let born = metadata.created().or_else(|_| metadata.modified());
+                    whole.push((born.unwrap_or(SystemTime::UNIX_EPOCH), commit));
+                }
+            }
+        }
+        whole.sort();
+        parts.sort();
+        let whole: Vec<CommitId> = whole.into_iter().map(|(_, commit)| commit).collect();
+        let current = self.linked().filter(|commit| whole.contains(commit));
+        let leftover_link = self.root.join(NEW_LINK).symlink_metadata().is_ok();
+        Ok(ShelfState { current, whole, parts, leftover_link })
+    }
+
+    /// Carries out one move. Blocks: call it where blocking is allowed.
+    pub fn carry_out(&self, step: &Move, remote: &Remote, stop: &Stop) -> Result<(), ShelfError> {
+        match step {
+            Move::ClearLink => self.clear_link(),
+            Move::ClearPart(commit) => self.clear_part(commit),
+            Move::Stage(commit) => self.stage(commit, remote, stop),
+            Move::Switch(commit) => self.switch(commit),
+            Move::Prune(commit) => self.prune(commit),
+            Move::Nothing => Ok(()),
+        }
+    }
+
+    /// The commit that the link names, whole or not.
+    fn linked(&self) -> Option<CommitId> {
+        let target = fs::read_link(self.current_path()).ok()?;
+        let name = target.strip_prefix(RELEASES).ok()?;
+        CommitId::new(name.to_str()?).ok()
+    }
+
+    fn part_path(&self, commit: &CommitId) -> PathBuf {
+        self.root.join(RELEASES).join(format!("{commit}{PART}"))
+    }
+
+    fn clear_link(&self) -> Result<(), ShelfError> {
+        let link = self.root.join(NEW_LINK);
+        match fs::remove_file(&link) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(ShelfError::disk("remove", &link)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn clear_part(&self, commit: &CommitId) -> Result<(), ShelfError> {
+        let part = self.part_path(commit);
+        match fs::remove_dir_all(&part) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(ShelfError::disk("remove", &part)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn switch(&self, commit: &CommitId) -> Result<(), ShelfError> {
+        if !self.state()?.whole.contains(commit) {
+            return Err(ShelfError::NotWhole(commit.clone()));
+        }
+        let (new, current) = (self.root.join(NEW_LINK), self.current_path());
+        self.clear_link()?;
+        point("link.before");
+        std::os::unix::fs::symlink(Path::new(RELEASES).join(commit.as_str()), &new)
+            .map_err(ShelfError::disk("make the link", &new))?;
+        flush_folder(&self.root)?;
+        point("link.after");
+        point("switch.before");
+        fs::rename(&new, &current).map_err(ShelfError::disk("replace", &current))?;
+        point("switch.middle");
+        flush_folder(&self.root)?;
+        point("switch.after");
+        Ok(())
+    }
+
+    /// Renames first: a release that is half removed must not look whole.
+    fn prune(&self, commit: &CommitId) -> Result<(), ShelfError> {
+        if self.linked().as_ref() == Some(commit) {
+            return Err(ShelfError::IsCurrent(commit.clone()));
+        }
+        let (release, part) = (self.release_path(commit), self.part_path(commit));
+        self.clear_part(commit)?;
+        point("prune.before");
+        fs::rename(&release, &part).map_err(ShelfError::disk("retire", &release))?;
+        flush_folder(&self.root.join(RELEASES))?;
+        point("prune.middle");
+        self.clear_part(commit)?;
+        point("prune.after");
+        Ok(())
+    }
+}
+
+fn flush_folder(path: &Path) -> Result<(), ShelfError> {
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(ShelfError::disk("flush", path))
+}
+
+#[cfg(test)]
+mod tests;
