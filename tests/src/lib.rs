@@ -3,6 +3,10 @@
 //!
 //! This crate refuses to know how the programs work inside: it sees them through sockets, files and processes.
 
+pub mod api;
 pub mod git_server;
 pub mod https;
+pub mod load;
+pub mod process;
 pub mod repository;
+pub mod stack;
