@@ -1,0 +1,352 @@
+//! The life of a member: where it stands, what may happen to it, what is to be done.
+//!
+//! One enum with data ([`Stage`]) and one total function ([`step`]). Refuses to know how hooks, applications and
+//! releases are carried out; results come back as events.
+
+mod step;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+
+use cartridge_protocol::link::Phase;
+use cartridge_protocol::{CommitId, Millis};
+
+pub use step::step;
+
+use crate::probe::Outcome;
+
+/// Ends of the application remembered: one more than may happen in [`EXIT_WINDOW`].
+pub const MOST_EXITS: usize = 5;
+/// The time in which more than [`MOST_EXITS`] ends mean that it will not stay up.
+pub const EXIT_WINDOW: Millis = Millis(60_000);
+/// Time between probes of an application that answered before.
+pub const PROBE_EVERY: Millis = Millis(1_000);
+/// Failed probes in a row that suspend a member, or refuse a release.
+pub const PROBE_TRIES: u32 = 3;
+/// Time between probes once a new release has answered badly.
+pub const REFUSAL_SPACING: Millis = Millis(100);
+
+/// What is fixed for a whole life.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The agent starts the application; otherwise hooks do.
+    pub command: bool,
+    /// A new release restarts it.
+    pub restart_on_release: bool,
+    /// Time that the application has to answer for the first time.
+    pub start_within: Millis,
+    /// Time that it has to answer after a switch to another release.
+    pub trial_within: Millis,
+    /// Time that it has to end before it is killed for a restart.
+    pub end_within: Millis,
+}
+
+/// The hooks that the agent runs itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hook {
+    /// The instance is up.
+    InstanceStarted,
+    /// Start servers that are not the agent's child.
+    StartServers,
+    /// Another release is current.
+    ArtifactUpdated,
+    /// The member takes traffic.
+    InstanceActivated,
+    /// The member ends.
+    Clean,
+}
+
+impl Hook {
+    /// Stratos's name, which is the file's name without `.sh`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::InstanceStarted => "InstanceStartedEvent",
+            Self::StartServers => "StartServers",
+            Self::ArtifactUpdated => "ArtifactUpdatedEvent",
+            Self::InstanceActivated => "InstanceActivatedEvent",
+            Self::Clean => "clean",
+        }
+    }
+}
+
+/// A release that has just become current and has to prove itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trial {
+    /// What is current now.
+    pub to: CommitId,
+    /// What was current before, unless this is already the way back or there was nothing.
+    pub back: Option<CommitId>,
+}
+
+/// Where a member stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The orchestrator has not said yet what it wants.
+    Joining,
+    /// Files are wanted and not there yet.
+    Fetching,
+    /// The hook InstanceStartedEvent runs.
+    Greeting {
+        /// The release it will start with.
+        trial: Option<Trial>,
+    },
+    /// The hook StartServers runs.
+    Serving {
+        /// The release it will start with.
+        trial: Option<Trial>,
+    },
+    /// The hook ArtifactUpdatedEvent runs.
+    Updating {
+        /// The release on trial.
+        trial: Trial,
+    },
+    /// The application is being ended, to be started from another release.
+    Cycling {
+        /// The release on trial.
+        trial: Trial,
+        /// When it is killed.
+        kill_at: Millis,
+    },
+    /// The application has to answer.
+    Probing {
+        /// The release on trial, if any.
+        trial: Option<Trial>,
+        /// When patience ends.
+        until: Millis,
+        /// Bad answers in a row.
+        unwell: u32,
+        /// Probes without success so far.
+        tries: u32,
+    },
+    /// A release was refused; the one before is about to be made current again.
+    Returning {
+        /// The release to return to.
+        back: CommitId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// It answers.
+    Active {
+        /// Failed probes in a row.
+        failures: u32,
+    },
+    /// It answered before and does not now.
+    Suspended {
+        /// Why, for people.
+        reason: String,
+        /// Probes without success so far.
+        tries: u32,
+    },
+    /// The clean-up hook runs.
+    Cleaning {
+        /// When the application is asked to end, whether the hook has ended or not.
+        term_at: Millis,
+        /// When the application is killed.
+        kill_at: Millis,
+    },
+    /// The application was asked to end.
+    Ending {
+        /// When it is killed.
+        kill_at: Millis,
+    },
+    /// Everything has ended.
+    Stopped,
+    /// Given up.
+    Failed {
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+/// The application, as far as the agent starts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum App {
+    /// Not started, or ended for good.
+    Absent,
+    /// It runs.
+    Running,
+    /// It ended and is started again at this time.
+    Due(Millis),
+}
+
+/// A member's life so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// Where it stands.
+    pub stage: Stage,
+    /// The application.
+    pub app: App,
+    /// It took traffic before.
+    pub activated: bool,
+    /// How often the application was restarted because it had ended.
+    pub restarts: u32,
+    /// The release that is current and has proved itself.
+    pub release: Option<CommitId>,
+    /// When and how the application ended lately, oldest first.
+    exits: VecDeque<(Millis, String)>,
+    /// When the next probe begins; none is wanted where this is absent.
+    probe_at: Option<Millis>,
+    /// The number of the probe under way; an answer to another one is too old.
+    probe: u64,
+    /// That probe has not answered yet.
+    probing: bool,
+}
+
+/// What can happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The orchestrator wants this member to serve.
+    Serve {
+        /// With files.
+        files: bool,
+    },
+    /// The member has to end.
+    Stop {
+        /// Within this time.
+        within: Millis,
+    },
+    /// This life of the member is over; nobody waits for its clean-up.
+    Fenced,
+    /// Another release became current.
+    Switched {
+        /// Which.
+        to: CommitId,
+        /// The one before, if there was one.
+        back: Option<CommitId>,
+    },
+    /// A hook has ended.
+    HookEnded {
+        /// Which.
+        hook: Hook,
+        /// What went wrong.
+        fault: Option<String>,
+    },
+    /// The application has ended, or could not be started.
+    AppEnded {
+        /// How, for people.
+        how: String,
+    },
+    /// A probe has answered.
+    Probed {
+        /// Which.
+        number: u64,
+        /// What it said.
+        outcome: Outcome,
+    },
+    /// Time has passed.
+    Tick,
+}
+
+/// What is to be done. Everything is begun, nothing waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Run a hook after those that wait; answered by [`Event::HookEnded`].
+    RunHook(Hook),
+    /// End the hook that runs, and forget those that wait.
+    CancelHooks,
+    /// Start the application; answered by [`Event::AppEnded`] when it ends.
+    StartApp,
+    /// Ask it to end.
+    TermApp,
+    /// End it.
+    KillApp,
+    /// Probe; answered by [`Event::Probed`].
+    Probe(u64),
+    /// Make this release current, answered by [`Event::Switched`]; and never that refused commit again.
+    Refuse {
+        /// The commit that did not make it.
+        commit: CommitId,
+        /// Why, for people.
+        reason: String,
+        /// The release to return to.
+        back: Option<CommitId>,
+    },
+    /// Tell the timeline.
+    Tell(&'static str, String),
+}
+
+impl Life {
+    /// A member that has just begun.
+    pub fn new() -> Self {
+        Self {
+            stage: Stage::Joining,
+            app: App::Absent,
+            activated: false,
+            restarts: 0,
+            release: None,
+            exits: VecDeque::new(),
+            probe_at: None,
+            probe: 0,
+            probing: false,
+        }
+    }
+
+    /// What the orchestrator is told.
+    pub fn phase(&self) -> Phase {
+        match &self.stage {
+            Stage::Updating { trial } | Stage::Cycling { trial, .. } => self.on_trial(Some(trial)),
+            Stage::Probing { trial, .. } => self.on_trial(trial.as_ref()),
+            Stage::Joining | Stage::Fetching | Stage::Greeting { .. } | Stage::Serving { .. } => Phase::Starting,
+            Stage::Active { .. } => Phase::Active,
+            Stage::Returning { reason, .. } | Stage::Suspended { reason, .. } => {
+                Phase::Suspended { reason: reason.clone() }
+            }
+            Stage::Cleaning { .. } | Stage::Ending { .. } => Phase::Stopping,
+            Stage::Stopped => Phase::Stopped,
+            Stage::Failed { reason } => Phase::Failed { reason: reason.clone() },
+        }
+    }
+
+    fn on_trial(&self, trial: Option<&Trial>) -> Phase {
+        match trial {
+            Some(trial) if self.activated => {
+                Phase::Suspended { reason: format!("changes to release {}", trial.to.short()) }
+            }
+            _ => Phase::Starting,
+        }
+    }
+
+    /// Whether another release may become current now.
+    pub fn may_switch(&self) -> bool {
+        matches!(
+            self.stage,
+            Stage::Fetching | Stage::Returning { .. } | Stage::Active { .. } | Stage::Suspended { .. }
+        )
+    }
+
+    /// The release to return to, if one was refused and the return is not done.
+    pub fn returning(&self) -> Option<&CommitId> {
+        match &self.stage {
+            Stage::Returning { back, .. } => Some(back),
+            _ => None,
+        }
+    }
+
+    /// Nothing will be started any more.
+    pub fn ends(&self) -> bool {
+        matches!(self.stage, Stage::Cleaning { .. } | Stage::Ending { .. } | Stage::Stopped)
+    }
+
+    /// When [`Event::Tick`] is due next.
+    pub fn due(&self) -> Option<Millis> {
+        let own = match &self.stage {
+            Stage::Cycling { kill_at, .. } | Stage::Ending { kill_at } => Some(*kill_at),
+            Stage::Cleaning { term_at, .. } => Some(*term_at),
+            Stage::Probing { until, .. } => Some(*until),
+            _ => None,
+        };
+        let restart = match self.app {
+            App::Due(at) => Some(at),
+            App::Absent | App::Running => None,
+        };
+        let probe = self.probe_at.filter(|_| !self.probing);
+        [own, restart, probe].into_iter().flatten().min()
+    }
+}
+
+impl Default for Life {
+    fn default() -> Self {
+        Self::new()
+    }
+}
