@@ -105,6 +105,19 @@ impl Window {
         self.points.push_back((at, value));
     }
 
+    /// Adds a point, or raises the newest one where that lies in the same slot of this length: so that a bounded
+    /// window covers a long time and keeps every highest value.
+    pub fn push_highest(&mut self, at: Millis, value: f64, slot: Millis) {
+        let slot = slot.0.max(1);
+        match self.points.back_mut() {
+            Some((last, highest)) if value.is_finite() && *last <= at && last.0 / slot == at.0 / slot => {
+                *last = at;
+                *highest = highest.max(value);
+            }
+            _ => self.push(at, value),
+        }
+    }
+
     /// The points, oldest first.
     pub fn points(&self) -> impl DoubleEndedIterator<Item = (Millis, f64)> + '_ {
         self.points.iter().copied()

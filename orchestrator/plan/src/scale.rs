@@ -1,6 +1,20 @@
 //! How many members a cluster needs: requests in flight, load average and memory, now and predicted.
 //!
+//! The rule is that of Stratos (`scaling.drl`: the largest of three factors, each predicted by
+//! s = s0 + u·t + ½·a·t²) with its faults removed: t is the policy's horizon in seconds as u and a are per second
+//! (Stratos predicted one second ahead and meant a minute), the percentages multiply by the active members and not
+//! by the minimum, stale figures do not count, and shrinking waits for a whole stabilisation time.
+//!
+//! **Growing and shrinking are not treated alike** (S8): any measured factor may ask for more at once; fewer are
+//! wanted only while 80 % of the members and all balancers are heard, after the highest requirement of the whole
+//! stabilisation time was lower, only if the smaller cluster would stay below 90 % of its thresholds, and by one
+//! per decision.
+//!
 //! This file refuses to know where members go and how many network partitions there are.
+
+mod demand;
+mod fresh;
+mod trend;
 
 use cartridge_protocol::Millis;
 
@@ -117,6 +131,7 @@ impl std::fmt::Display for Freeze {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Blind => f.write_str("nothing was heard of any member or balancer: nothing is changed"),
+            Self::Silent { active: 0, .. } => f.write_str("no member serves at present: no scale-in"),
             Self::Silent { fresh, active } => {
                 write!(f, "only {fresh} of {active} members were heard lately: no scale-in")
             }
@@ -147,14 +162,110 @@ pub struct Scaling {
     pub reason: String,
 }
 
-/// Decides.
+/// A smaller size is taken only if each factor would stay below this share of its threshold there.
+pub const DEAD_BAND: f64 = 0.9;
+/// A single member's figure counts for at most so many times the threshold. With [`DEAD_BAND`] this keeps what f
+/// lying members can move at 4·f members, in either direction (S25).
+pub const MOST_PER_MEMBER: f64 = 4.0 * DEAD_BAND;
+/// Below this share of members heard, nothing shrinks (S8).
+const HEARD_SHARE: f64 = 0.8;
+
+/// Decides how many members there should be.
+///
+/// Let n be the members wanted at present, P the larger of the present and the predicted total of a factor in units
+/// of its threshold (requests in flight: Σ balancers / threshold; percentages: active · mean / threshold). Then the
+/// factor asks for ⌈P⌉ if that is more than n, for ⌈P / 0.9⌉ if that is fewer, else for n. `required` is the largest
+/// over the factors.
 pub fn scale(input: &Input<'_>) -> Scaling {
-    Scaling {
-        required: input.floor,
-        target: input.current.clamp(input.floor, input.ceiling.max(input.floor)),
-        factor: Factor::Minimum,
-        forecasts: Vec::new(),
-        frozen: None,
+    let forecasts = demand::forecasts(input);
+    let names_factors = demand::thresholds(input.policy) > 0;
+    let unmeasured = (names_factors && forecasts.is_empty()).then_some(Freeze::Blind);
+    let deaf = unmeasured.or_else(|| fresh::freeze(input).filter(|_| names_factors));
+    let largest = forecasts.iter().max_by_key(|f| (f.required, std::cmp::Reverse(f.factor)));
+    let asked = largest.map_or(0, |f| f.required);
+    let frozen = deaf.clone().or_else(|| settling(input));
+    let (floor, ceiling) = (input.floor, input.ceiling.max(input.floor));
+
+    // What is not known must not look like calm later: while deaf, the present size goes into the window.
+    let required = if deaf.is_some() { asked.max(input.current) } else { asked };
+    let lately = highest_lately(input).max(required);
+    let wanted = match &frozen {
+        Some(Freeze::Blind) => input.current,
+        _ if required >= input.current => required,
+        Some(_) => input.current,
+        None if lately >= input.current => input.current,
+        None => input.current.saturating_sub(1),
+    };
+    let target = wanted.clamp(floor, ceiling);
+    let factor = match largest {
+        Some(f) if f.required > floor => f.factor,
+        _ => Factor::Minimum,
+    };
+    let mut scaling = Scaling {
+        required,
+        target,
+        factor,
+        forecasts,
+        frozen,
         reason: String::new(),
-    }
+    };
+    scaling.reason = reason(input, &scaling, lately);
+    scaling
 }
+
+/// Keeps what was required, so that [`Input::recommended`] covers the whole stabilisation time however often
+/// decisions are made.
+pub fn remember(recommended: &mut Window, now: Millis, required: u32, policy: &AutoscalingPolicy) {
+    let slot = Millis(stabilization(policy).0 / 32);
+    recommended.push_highest(now, f64::from(required), slot);
+}
+
+fn stabilization(policy: &AutoscalingPolicy) -> Millis {
+    let seconds = policy.stabilization_seconds;
+    let seconds = if seconds.is_finite() { seconds.clamp(0.0, 86_400.0) } else { 120.0 };
+    Millis((seconds * 1000.0) as u64)
+}
+
+/// What is missing until requirements are known for the whole stabilisation time, in this life of the orchestrator.
+fn settling(input: &Input<'_>) -> Option<Freeze> {
+    let needed = stabilization(input.policy);
+    let first = input.recommended.points().map(|(at, _)| at).find(|at| *at >= input.began);
+    let known = first.map_or(Millis::ZERO, |at| input.now.since(at));
+    let missing = Millis(needed.0.saturating_sub(known.0));
+    (missing > Millis::ZERO).then(|| Freeze::Settling {
+        seconds: missing.as_secs_f64(),
+    })
+}
+
+/// The highest requirement of the stabilisation time.
+fn highest_lately(input: &Input<'_>) -> u32 {
+    let length = stabilization(input.policy);
+    let lately = input.recommended.points().rev().take_while(|(at, _)| input.now.since(*at) <= length);
+    lately.fold(0, |most, (_, value)| most.max(demand::whole(value)))
+}
+
+fn reason(input: &Input<'_>, scaling: &Scaling, lately: u32) -> String {
+    let leading = scaling.forecasts.iter().find(|f| f.factor == scaling.factor);
+    let mut text = match leading {
+        Some(forecast) => demand::in_words(input, forecast),
+        None if scaling.forecasts.is_empty() => "nothing was measured that the policy names".to_owned(),
+        None => format!("no factor asks for more than the minimum of {}", input.floor),
+    };
+    let more = if scaling.required > scaling.target && scaling.frozen.is_none() {
+        format!("; there is room for {} only", input.ceiling)
+    } else if scaling.required >= input.current && scaling.frozen != Some(Freeze::Blind) {
+        String::new()
+    } else if let Some(freeze) = &scaling.frozen {
+        format!("; {freeze}")
+    } else if scaling.target == input.current && lately >= input.current {
+        let seconds = stabilization(input.policy).as_secs_f64();
+        format!("; {lately} were needed within the last {seconds:.0} s, so {} stay", input.current)
+    } else {
+        String::new()
+    };
+    text.push_str(&more);
+    text
+}
+
+#[cfg(test)]
+mod tests;
