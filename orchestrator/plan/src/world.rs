@@ -4,7 +4,7 @@
 //! [`crate::observe`]) and clocks: `since` fields hold the caller's monotonic time at which the record was applied,
 //! and the time of the start for what was replayed, so that after a restart every wait gets one full period (S8).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use cartridge_protocol::{
@@ -52,6 +52,9 @@ pub struct World {
     pub members: BTreeMap<MemberId, Member>,
     /// Sealed repository passwords by application, then by alias.
     pub sealed: BTreeMap<ApplicationId, BTreeMap<String, String>>,
+    /// The number of the next member of clusters that no longer exist: ids are not reused after deploying again.
+    #[serde(default)]
+    pub retired: BTreeMap<ClusterId, u64>,
 }
 
 /// Automation is paused.
@@ -129,7 +132,21 @@ pub struct Cluster {
     pub looks: u64,
     /// Its members, planned to not yet removed.
     pub members: BTreeSet<MemberId>,
+    /// When serving members were taken out to go, newest last, at most [`MAX_DRAINS`]: what the budget of S7 counts.
+    #[serde(default)]
+    pub drains: VecDeque<Millis>,
+    /// The last entry that changed it or one of its members: the revision of topologies.
+    #[serde(default)]
+    pub revision: u64,
+    /// The last entry that changed what all its members are told.
+    #[serde(default)]
+    pub told: u64,
 }
+
+/// Most drains remembered per cluster.
+pub const MAX_DRAINS: usize = 64;
+/// Most rejected and most passed commits remembered per cluster.
+pub const MAX_COMMITS: usize = 64;
 
 /// What a cluster is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,6 +170,12 @@ pub struct ClusterInstance {
     pub since: Millis,
     /// Being emptied ([`crate::record::Record::BurstEnding`]), since when.
     pub ending: Option<Millis>,
+    /// Members in a row that never became active here: the next attempts wait longer.
+    #[serde(default)]
+    pub failures: u32,
+    /// When the last of them failed.
+    #[serde(default)]
+    pub failed: Millis,
 }
 
 /// Which commit a cluster has and should have.
@@ -165,8 +188,12 @@ pub struct ReleaseState {
     pub previous: Option<CommitId>,
     /// Being brought to the members.
     pub proposed: Option<CommitId>,
-    /// Never again by itself; newest last, at most 64.
+    /// Never again by itself; newest last, at most [`MAX_COMMITS`].
     pub rejected: Vec<Rejected>,
+    /// Once proposed or accepted, replaced since; newest last, at most [`MAX_COMMITS`]. A member that looks at the
+    /// branch late reports them as its head; only when all members agree is it one.
+    #[serde(default)]
+    pub passed: Vec<CommitId>,
     /// The head of the branch is not followed.
     pub pinned: bool,
 }
