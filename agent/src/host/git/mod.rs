@@ -170,6 +170,3 @@ fn prepare() {
         transport::register();
     });
 }
-
-#[cfg(test)]
-mod tests;

@@ -175,7 +175,8 @@ fn send(talk: &Talk, method: Method, url: &Url, body: Option<Vec<u8>>) -> Result
         let user = talk.username.as_deref().unwrap_or(TOKEN_USER);
         request = request.basic_auth(user, talk.password.as_ref().map(|word| word.expose()));
     }
-    wire::wait(&talk.stop, request.send())
+    // Built inside the runtime: sending needs its timers from the first moment.
+    wire::wait(&talk.stop, async { request.send().await })
 }
 
 /// Whether the answer is Git's, and if not, whose fault that is.

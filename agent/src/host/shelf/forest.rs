@@ -79,13 +79,14 @@ impl<'repository> Forest<'repository> {
         if let Some(entries) = self.trees.get(&oid) {
             return Ok(entries.clone());
         }
-        let object = self.object(oid, ObjectType::Tree, MAX_TREE_BYTES, path)?;
-        let entries = tree::parse(object.data()).map_err(|(name, reason)| {
-            let mut path = path.to_vec();
-            path.push(name);
-            Trouble::refused(&path, reason)
-        })?;
-        let entries: Rc<[Entry]> = entries.into();
+        let parsed = tree::parse(self.object(oid, ObjectType::Tree, MAX_TREE_BYTES, path)?.data());
+        let entries: Rc<[Entry]> = match parsed {
+            Ok(entries) => entries.into(),
+            Err((name, reason)) => {
+                let path: Vec<_> = path.iter().cloned().chain([name]).collect();
+                return Err(Trouble::refused(&path, reason));
+            }
+        };
         self.trees.insert(oid, entries.clone());
         Ok(entries)
     }

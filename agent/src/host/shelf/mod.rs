@@ -186,6 +186,3 @@ impl Shelf {
 fn flush_folder(path: &Path) -> Result<(), ShelfError> {
     File::open(path).and_then(|folder| folder.sync_all()).map_err(ShelfError::disk("flush", path))
 }
-
-#[cfg(test)]
-mod tests;

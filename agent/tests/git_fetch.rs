@@ -1,0 +1,226 @@
+//! Git over our own HTTP transport, against a real server.
+
+mod support;
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use cartridge_agent::host::git::{self, GitError, Remote, Stop};
+use cartridge_agent::host::shelf::{Shelf, ShelfError};
+use cartridge_agent_plan::release::{self, Move, Wanted};
+use cartridge_protocol::{CommitId, Secret};
+use support::{Repo, Server};
+use tempfile::TempDir;
+
+fn remote(url: String) -> Remote {
+    Remote { url, branch: "main".into(), username: None, password: None, allow_file: false, roots: None }
+}
+
+fn settle(shelf: &Shelf, remote: &Remote, commit: &CommitId) -> Result<(), ShelfError> {
+    let wanted = Wanted { commit: Some(commit.clone()), ..Wanted::default() };
+    loop {
+        match release::next(&shelf.state()?, &wanted) {
+            Move::Nothing => return Ok(()),
+            step => shelf.carry_out(&step, remote, &Stop::within(Duration::from_secs(30)))?,
+        }
+    }
+}
+
+#[test]
+fn a_branch_is_asked_for_and_its_commit_becomes_the_current_release() {
+    let repo = Repo::new();
+    repo.write("index.html", "one");
+    repo.write("bin/run", "#!/bin/sh\n");
+    let commit = repo.commit();
+    let server = Server::start(repo.path());
+    let remote = remote(server.url(".git"));
+    assert_eq!(git::head(&remote, &Stop::new()).unwrap(), commit);
+
+    let root = TempDir::new().unwrap();
+    let shelf = Shelf::open(root.path()).unwrap();
+    settle(&shelf, &remote, &commit).unwrap();
+    assert_eq!(shelf.state().unwrap().current.as_ref(), Some(&commit));
+    assert_eq!(repo.tree_of_folder(&shelf.current_path()), repo.tree_of_commit(&commit));
+}
+
+#[test]
+fn later_fetches_bring_only_what_changed_also_after_a_forced_push() {
+    let repo = Repo::new();
+    let noise: Vec<u8> = (0u32..200_000).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    repo.write("large", &noise);
+    repo.write("small", "one");
+    repo.commit();
+    repo.write("small", "two");
+    let first = repo.commit();
+    let server = Server::start(repo.path());
+    let remote = remote(server.url(".git"));
+    let root = TempDir::new().unwrap();
+    let shelf = Shelf::open(root.path()).unwrap();
+    settle(&shelf, &remote, &first).unwrap();
+    let after_first = server.manners.sent.load(Ordering::SeqCst);
+    assert!(after_first > 500_000);
+
+    repo.write("small", "three");
+    let second = repo.commit();
+    settle(&shelf, &remote, &second).unwrap();
+    assert_eq!(repo.tree_of_folder(&shelf.current_path()), repo.tree_of_commit(&second));
+
+    repo.git(&["reset", "-q", "--hard", "HEAD~2"]);
+    repo.write("small", "four");
+    let third = repo.commit();
+    settle(&shelf, &remote, &third).unwrap();
+    assert_eq!(repo.tree_of_folder(&shelf.current_path()), repo.tree_of_commit(&third));
+    let later = server.manners.sent.load(Ordering::SeqCst) - after_first;
+    assert!(later < 20_000, "{later} bytes for two small changes");
+}
+
+#[test]
+fn a_commit_behind_the_head_is_found() {
+    let repo = Repo::new();
+    let commits: Vec<CommitId> = (0..5).map(|n| { repo.write("a", n.to_string()); repo.commit() }).collect();
+    let server = Server::start(repo.path());
+    let remote = remote(server.url(".git"));
+    let root = TempDir::new().unwrap();
+    let shelf = Shelf::open(root.path()).unwrap();
+    settle(&shelf, &remote, &commits[1]).unwrap();
+    assert_eq!(std::fs::read_to_string(shelf.current_path().join("a")).unwrap(), "1");
+    settle(&shelf, &remote, &commits[4]).unwrap();
+    assert_eq!(std::fs::read_to_string(shelf.current_path().join("a")).unwrap(), "4");
+
+    let nowhere = CommitId::new("1".repeat(40)).unwrap();
+    let error = settle(&shelf, &remote, &nowhere).unwrap_err();
+    assert!(matches!(error, ShelfError::Git(GitError::UnknownCommit { .. })), "{error:?}");
+    assert_eq!(shelf.state().unwrap().current.as_ref(), Some(&commits[4]));
+}
+
+#[test]
+fn what_is_wrong_is_told_apart_and_no_password_is_shown() {
+    let repo = Repo::new();
+    repo.write("a", "a");
+    let commit = repo.commit();
+    let server = Server::with(repo.path(), |manners| {
+        manners.credentials = Some(("me".into(), "canary-7".into()));
+    });
+    let with = |password: &str| Remote {
+        username: Some("me".into()),
+        password: Some(Secret::new(password)),
+        ..remote(server.url(".git"))
+    };
+    let head = |remote: &Remote| git::head(remote, &Stop::within(Duration::from_secs(10)));
+    assert_eq!(head(&with("canary-7")).unwrap(), commit);
+
+    let wrong = head(&with("canary-8")).unwrap_err();
+    assert!(matches!(wrong, GitError::Credentials { given: true, .. }), "{wrong:?}");
+    let none = head(&remote(server.url(".git"))).unwrap_err();
+    assert!(matches!(none, GitError::Credentials { given: false, .. }), "{none:?}");
+    let branch = head(&Remote { branch: "nope".into(), ..with("canary-7") }).unwrap_err();
+    assert!(matches!(branch, GitError::UnknownBranch { .. }), "{branch:?}");
+    assert!(branch.to_string().contains("nope"));
+    let elsewhere = head(&Remote { url: server.url("x/.git"), ..with("canary-7") }).unwrap_err();
+    assert!(matches!(elsewhere, GitError::NotARepository { .. }), "{elsewhere:?}");
+    let silent = head(&remote("http://127.0.0.1:1/x".into())).unwrap_err();
+    assert!(matches!(silent, GitError::Unreachable { .. }), "{silent:?}");
+    let file = head(&remote(repo.file_url())).unwrap_err();
+    assert!(matches!(file, GitError::Address { .. }), "{file:?}");
+    for error in [wrong, none, branch, elsewhere, silent, file] {
+        assert!(!format!("{error} {error:?}").contains("canary"), "{error}");
+    }
+}
+
+#[test]
+fn credentials_in_the_address_are_used_and_hidden() {
+    let repo = Repo::new();
+    repo.write("a", "a");
+    let commit = repo.commit();
+    let server = Server::with(repo.path(), |m| m.credentials = Some(("me".into(), "p@ss".into())));
+    let url = format!("http://me:p%40ss@127.0.0.1:{}/.git", server.port);
+    assert_eq!(git::head(&remote(url.clone()), &Stop::new()).unwrap(), commit);
+    let error = git::head(&Remote { branch: "x".into(), ..remote(url) }, &Stop::new()).unwrap_err();
+    assert!(!error.to_string().contains("p%40ss"));
+}
+
+#[test]
+fn redirects_stay_on_the_host_and_are_remembered() {
+    let repo = Repo::new();
+    repo.write("a", "a");
+    let commit = repo.commit();
+    let server = Server::with(repo.path(), |m| m.redirect = Some(("/old/".into(), "/".into())));
+    let moved = remote(server.url("old/.git"));
+    let root = TempDir::new().unwrap();
+    settle(&Shelf::open(root.path()).unwrap(), &moved, &commit).unwrap();
+
+    let target = server.url("");
+    let rogue = Server::with(repo.path(), |m| m.redirect = Some(("/".into(), target)));
+    let before = server.manners.connections.load(Ordering::SeqCst);
+    let error = git::head(&remote(rogue.url(".git")), &Stop::new()).unwrap_err();
+    assert!(matches!(error, GitError::NotARepository { .. }), "{error:?}");
+    assert_eq!(server.manners.connections.load(Ordering::SeqCst), before, "it went to another place");
+}
+
+#[test]
+fn a_connection_cut_anywhere_in_a_pack_leaves_the_old_release_and_the_next_try_succeeds() {
+    let repo = Repo::new();
+    repo.write("a", "one");
+    let first = repo.commit();
+    let server = Server::start(repo.path());
+    let remote = remote(server.url(".git"));
+    let root = TempDir::new().unwrap();
+    let shelf = Shelf::open(root.path()).unwrap();
+    settle(&shelf, &remote, &first).unwrap();
+
+    let noise: Vec<u8> = (0u32..40_000).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    repo.write("noise", &noise);
+    repo.write("a", "two");
+    let second = repo.commit();
+    let mut cuts: Vec<usize> = (1..40).map(|n| n * n * 90).collect();
+    cuts.extend([1, 4, 5, 8, 9, 60]);
+    for cut in cuts {
+        server.manners.cut.store(cut, Ordering::SeqCst);
+        let error = settle(&shelf, &remote, &second).expect_err("half a pack was accepted");
+        assert!(matches!(error, ShelfError::Git(_)), "{error:?}");
+        let state = shelf.state().unwrap();
+        assert_eq!((state.current.as_ref(), state.parts.len()), (Some(&first), 0));
+    }
+    server.manners.cut.store(usize::MAX, Ordering::SeqCst);
+    settle(&shelf, &remote, &second).unwrap();
+    assert_eq!(repo.tree_of_folder(&shelf.current_path()), repo.tree_of_commit(&second));
+}
+
+#[test]
+fn a_server_that_never_answers_is_given_up_when_told_to() {
+    let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("http://{}/x", silent.local_addr().unwrap());
+    let begun = Instant::now();
+    let error = git::head(&remote(url.clone()), &Stop::within(Duration::from_millis(200))).unwrap_err();
+    assert!(matches!(error, GitError::Stopped { .. }), "{error:?}");
+    let stop = Stop::new();
+    let raiser = stop.clone();
+    let waiting = std::thread::spawn(move || git::head(&remote(url), &stop));
+    raiser.raise();
+    assert!(matches!(waiting.join().unwrap(), Err(GitError::Stopped { .. })));
+    assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn looking_at_a_branch_again_reuses_the_connection() {
+    let repo = Repo::new();
+    repo.write("a", "a");
+    let commit = repo.commit();
+    let server = Server::start(repo.path());
+    let remote = remote(server.url(".git"));
+    for _ in 0..10 {
+        assert_eq!(git::head(&remote, &Stop::new()).unwrap(), commit);
+    }
+    assert_eq!(server.manners.connections.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn it_works_from_a_blocking_thread_of_a_runtime() {
+    let repo = Repo::new();
+    repo.write("a", "a");
+    let commit = repo.commit();
+    let server = Server::start(repo.path());
+    let remote = remote(server.url(".git"));
+    let head = tokio::task::spawn_blocking(move || git::head(&remote, &Stop::new())).await.unwrap();
+    assert_eq!(head.unwrap(), commit);
+}
