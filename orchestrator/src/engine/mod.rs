@@ -1,0 +1,195 @@
+//! The one writer of the journal, and everybody's handle to it.
+//!
+//! [`Engine`] is what the API, the link and the provisioners hold: orders and reports go in, facts come out. The
+//! writer itself is in `writer.rs`. This file refuses to decide anything.
+
+pub mod ring;
+pub mod stats;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, RwLock};
+
+use cartridge_orchestrator_plan::decide::Report;
+use cartridge_orchestrator_plan::observe::Observations;
+use cartridge_orchestrator_plan::order::{Order, Refusal};
+use cartridge_orchestrator_plan::record::Entry;
+use cartridge_orchestrator_plan::world::World;
+use cartridge_protocol::link::{LogLine, Notice};
+use cartridge_protocol::{MemberId, Millis};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+pub use self::ring::Ring;
+pub use self::stats::{Stats, StatsReading};
+use crate::clock::Clock;
+use crate::identity::Identity;
+use crate::journal::{Journal, JournalError};
+
+/// Inputs that may wait for the writer.
+const MAX_WAITING: usize = 4096;
+/// Entries and log lines that a slow subscriber may be behind before it is told that it lost some.
+const MAX_BEHIND: usize = 4096;
+
+/// Why an order was not carried out. Nothing changed.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// The order itself.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The journal cannot be written, or the orchestrator is stopping.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// Lines or notices of one member, as they came in.
+#[derive(Clone, Debug)]
+pub struct FromMember<T> {
+    /// Whose.
+    pub member: MemberId,
+    /// Of which life.
+    pub incarnation: u64,
+    /// Oldest first.
+    pub rows: Arc<[T]>,
+}
+
+/// All that readers see, under one lock held shortly.
+#[derive(Debug, Default)]
+pub struct State {
+    /// Facts.
+    pub world: World,
+    /// Measurements.
+    pub seen: Observations,
+    /// Why the last pass planned as it did, by cluster.
+    pub report: Report,
+}
+
+pub(crate) enum Input {
+    Order(Box<Order>, oneshot::Sender<Result<u64, SubmitError>>),
+}
+
+pub(crate) struct Shared {
+    pub(crate) state: RwLock<State>,
+    pub(crate) inputs: mpsc::Sender<Input>,
+    pub(crate) entries: broadcast::Sender<Arc<Entry>>,
+    pub(crate) logs: Mutex<BTreeMap<MemberId, Ring<LogLine>>>,
+    pub(crate) notices: Mutex<BTreeMap<MemberId, Ring<Notice>>>,
+    pub(crate) fresh_logs: broadcast::Sender<FromMember<LogLine>>,
+    pub(crate) fresh_notices: broadcast::Sender<FromMember<Notice>>,
+    pub(crate) journal: Journal,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) clock: Clock,
+    pub(crate) stats: Stats,
+}
+
+/// Everybody's handle; cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Engine {
+    pub(crate) fn new(
+        state: State,
+        journal: Journal,
+        identity: Arc<Identity>,
+        clock: Clock,
+    ) -> (Self, mpsc::Receiver<Input>) {
+        let (inputs, waiting) = mpsc::channel(MAX_WAITING);
+        let shared = Shared {
+            state: RwLock::new(state),
+            inputs,
+            entries: broadcast::channel(MAX_BEHIND).0,
+            logs: Mutex::default(),
+            notices: Mutex::default(),
+            fresh_logs: broadcast::channel(MAX_BEHIND).0,
+            fresh_notices: broadcast::channel(MAX_BEHIND).0,
+            journal,
+            identity,
+            clock,
+            stats: Stats::default(),
+        };
+        (
+            Self {
+                shared: Arc::new(shared),
+            },
+            waiting,
+        )
+    }
+
+    /// Gives an order. Answers with the journal position of its last record once that is durable and applied (the
+    /// position of the world where the order needed no record).
+    pub async fn submit(&self, order: Order) -> Result<u64, SubmitError> {
+        let (reply, answer) = oneshot::channel();
+        let stopping = || SubmitError::Unavailable("the orchestrator is stopping".to_owned());
+        self.shared
+            .inputs
+            .send(Input::Order(Box::new(order), reply))
+            .await
+            .map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())?
+    }
+
+    /// Looks at everything known. Keep it short: the writer waits meanwhile; never call it from inside itself.
+    pub fn read<T>(&self, look: impl FnOnce(&World, &Observations, &Report) -> T) -> T {
+        let state = self
+            .shared
+            .state
+            .read()
+            .expect("no holder of the state lock panics");
+        look(&state.world, &state.seen, &state.report)
+    }
+
+    /// Every entry from now on, once durable and applied. A receiver that lags is told so by the channel and reads
+    /// what it missed with [`Engine::entries`].
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Entry>> {
+        self.shared.entries.subscribe()
+    }
+
+    /// Entries after position `after`, oldest first, at most `limit` (and at most 1,000).
+    pub async fn entries(&self, after: u64, limit: usize) -> Result<Vec<Entry>, JournalError> {
+        self.shared.journal.entries(after, limit).await
+    }
+
+    /// Log lines of a member that are still kept, with numbers above `after`, oldest first.
+    pub fn logs(&self, member: &MemberId, after: u64) -> Vec<LogLine> {
+        let logs = self.shared.logs.lock().expect("no holder of the log lock panics");
+        logs.get(member).map_or_else(Vec::new, |ring| ring.after(after))
+    }
+
+    /// Log lines of all members from now on.
+    pub fn subscribe_logs(&self) -> broadcast::Receiver<FromMember<LogLine>> {
+        self.shared.fresh_logs.subscribe()
+    }
+
+    /// Notices of a member that are still kept, with numbers above `after`, oldest first.
+    pub fn notices(&self, member: &MemberId, after: u64) -> Vec<Notice> {
+        let notices = self
+            .shared
+            .notices
+            .lock()
+            .expect("no holder of the notice lock panics");
+        notices
+            .get(member)
+            .map_or_else(Vec::new, |ring| ring.after(after))
+    }
+
+    /// Notices of all members from now on.
+    pub fn subscribe_notices(&self) -> broadcast::Receiver<FromMember<Notice>> {
+        self.shared.fresh_notices.subscribe()
+    }
+
+    /// Seals a repository password for [`Order::PutApplication`].
+    pub fn seal(&self, text: &str) -> Result<String, crate::identity::IdentityError> {
+        self.shared.identity.seal(text)
+    }
+
+    /// Now, on the clock that `since` and `heard` fields are of.
+    pub fn now(&self) -> Millis {
+        self.shared.clock.now()
+    }
+
+    /// Figures about the engine itself.
+    pub fn stats(&self) -> StatsReading {
+        let waiting = MAX_WAITING - self.shared.inputs.capacity();
+        self.shared.stats.read(waiting)
+    }
+}

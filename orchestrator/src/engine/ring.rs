@@ -1,0 +1,100 @@
+//! The newest rows of something numbered, bounded. Refuses to know what the rows say.
+
+use std::collections::VecDeque;
+
+use cartridge_protocol::link::{LogLine, Notice};
+
+/// A row that counts up.
+pub trait Numbered: Clone {
+    /// Its number.
+    fn number(&self) -> u64;
+}
+
+impl Numbered for LogLine {
+    fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+impl Numbered for Notice {
+    fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+/// The newest rows of one life of a member.
+#[derive(Clone, Debug)]
+pub struct Ring<T> {
+    incarnation: u64,
+    most: usize,
+    rows: VecDeque<T>,
+}
+
+impl<T: Numbered> Ring<T> {
+    /// Keeps at most `most` rows.
+    pub fn new(most: usize) -> Self {
+        Self {
+            incarnation: 0,
+            most,
+            rows: VecDeque::new(),
+        }
+    }
+
+    /// Takes in rows, oldest first; those seen before are dropped. Answers with the new ones. A new life starts over.
+    pub fn take_in(&mut self, incarnation: u64, rows: Vec<T>) -> Vec<T> {
+        if incarnation != self.incarnation {
+            self.incarnation = incarnation;
+            self.rows.clear();
+        }
+        let mut fresh = Vec::new();
+        for row in rows {
+            if self.rows.back().is_some_and(|last| last.number() >= row.number()) {
+                continue;
+            }
+            if self.rows.len() == self.most {
+                self.rows.pop_front();
+            }
+            self.rows.push_back(row.clone());
+            fresh.push(row);
+        }
+        fresh
+    }
+
+    /// Rows with numbers above `after`.
+    pub fn after(&self, after: u64) -> Vec<T> {
+        self.rows
+            .iter()
+            .filter(|row| row.number() > after)
+            .cloned()
+            .collect()
+    }
+
+    /// The highest number taken in.
+    pub fn last(&self) -> u64 {
+        self.rows.back().map_or(0, Numbered::number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(number: u64) -> LogLine {
+        LogLine {
+            number,
+            stream: "out".to_owned(),
+            text: String::new(),
+        }
+    }
+
+    #[test]
+    fn rows_delivered_twice_are_kept_once_and_the_oldest_give_way() {
+        let mut ring = Ring::new(2);
+        assert_eq!(ring.take_in(1, vec![line(1), line(2)]).len(), 2);
+        assert_eq!(ring.take_in(1, vec![line(2), line(3)]).len(), 1);
+        let kept: Vec<u64> = ring.after(0).iter().map(|l| l.number).collect();
+        assert_eq!(kept, [2, 3]);
+        assert_eq!(ring.take_in(2, vec![line(1)]).len(), 1, "a new life counts anew");
+        assert_eq!(ring.last(), 1);
+    }
+}

@@ -1,0 +1,55 @@
+//! `cartridge serve`: its options, and the order in which everything starts.
+//!
+//! This file refuses to know what is served.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Options of `cartridge serve`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ServeOptions {
+    /// Folder with everything the orchestrator keeps. Only one orchestrator at a time may use it.
+    #[arg(
+        long,
+        env = "CARTRIDGE_DATA",
+        default_value = "/var/lib/cartridge",
+        value_name = "DIR"
+    )]
+    pub data: PathBuf,
+    /// Where to listen for people and agents, always with TLS. Port 0 takes a free one.
+    #[arg(
+        long,
+        env = "CARTRIDGE_LISTEN",
+        default_value = "127.0.0.1:9443",
+        value_name = "ADDRESS:PORT"
+    )]
+    pub listen: SocketAddr,
+    /// The agent that members are started with. Default: cartridge-agent beside this program.
+    #[arg(long, env = "CARTRIDGE_AGENT", value_name = "FILE")]
+    pub agent: Option<PathBuf>,
+    /// The plugin that balancers run. Default: cartridge-plugin-balancer beside this program.
+    #[arg(long, env = "CARTRIDGE_BALANCER_PLUGIN", value_name = "FILE")]
+    pub balancer: Option<PathBuf>,
+    /// Let agents fetch from file:// repositories. For development on one machine.
+    #[arg(long, env = "CARTRIDGE_ALLOW_FILE_REPOSITORIES")]
+    pub allow_file_repositories: bool,
+    /// Seconds between measurements of a member.
+    #[arg(long, env = "CARTRIDGE_SAMPLE_INTERVAL", default_value = "1", value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(1..=3600))]
+    pub sample_interval: u16,
+    /// Seconds between reports of a member when nothing changes.
+    #[arg(long, env = "CARTRIDGE_PUBLISH_INTERVAL", default_value = "1", value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(1..=3600))]
+    pub publish_interval: u16,
+}
+
+/// Why the orchestrator cannot start or had to end.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ServeError(String);
+
+/// Serves until SIGTERM or SIGINT; members run on (S31).
+pub async fn serve(options: ServeOptions) -> Result<(), ServeError> {
+    Err(ServeError(format!(
+        "{} cannot be served yet",
+        options.data.display()
+    )))
+}
