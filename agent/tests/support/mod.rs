@@ -3,7 +3,7 @@
 //! It refuses to know the code under test.
 #![allow(dead_code, reason = "every test uses another part")]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -42,14 +42,14 @@ pub(super) fn parse(text: &str, allow_file: bool) -> Result<Address, &'static st
 /// An address for people, without anything that may be a credential.
 pub(super) fn shown(text: &str) -> String {
     match Url::parse(text) {
-        Ok(mut url) => {
+        Ok(mut url) if url.has_host() || url.scheme() == "file" => {
             let _ = url.set_username("");
             let _ = url.set_password(None);
             url.set_fragment(None);
             url.set_query(None);
             url.to_string()
         }
-        Err(_) => {
+        _ => {
             let tail = text.rsplit('@').next().unwrap_or_default();
             super::fault::plain(tail)
         }

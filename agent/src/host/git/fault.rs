@@ -90,6 +90,11 @@ pub enum GitError {
 }
 
 impl GitError {
+    /// Whether our own copy may be what is damaged.
+    pub(crate) fn may_be_local(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::Local { .. })
+    }
+
     /// Whether asking the same server differently cannot help.
     pub(super) fn is_about_access(&self) -> bool {
         matches!(

@@ -118,7 +118,7 @@ impl Operation {
         let reason = plain(error.message());
         match (error.class(), error.code()) {
             (git2::ErrorClass::Os, _) => GitError::Local { path: "repository".into(), reason },
-            (_, git2::ErrorCode::NotFound) | (git2::ErrorClass::Repository, _) => {
+            (_, git2::ErrorCode::NotFound) | (git2::ErrorClass::Repository, _) if self.is_file() => {
                 GitError::NotARepository { url, reason }
             }
             _ => GitError::Damaged { url, reason },

@@ -175,8 +175,11 @@ fn send(talk: &Talk, method: Method, url: &Url, body: Option<Vec<u8>>) -> Result
         let user = talk.username.as_deref().unwrap_or(TOKEN_USER);
         request = request.basic_auth(user, talk.password.as_ref().map(|word| word.expose()));
     }
-    // Built inside the runtime: sending needs its timers from the first moment.
-    wire::wait(&talk.stop, async { request.send().await })
+    let exchange = async {
+        wire::catch_up().await;
+        request.send().await
+    };
+    wire::wait(&talk.stop, exchange)
 }
 
 /// Whether the answer is Git's, and if not, whose fault that is.

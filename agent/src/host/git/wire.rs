@@ -62,6 +62,13 @@ pub(super) fn wait<T>(
     })
 }
 
+/// Lets the runtime, which stood still since the last call, take back the connection that became idle then.
+pub(super) async fn catch_up() {
+    for _ in 0..4 {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// An error with its causes, which is where reqwest keeps what a person needs.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

@@ -56,8 +56,16 @@ impl Shelf {
             fs::remove_dir_all(&path).map_err(ShelfError::disk("remove", &path))?;
         }
         let repository = git::open_bare(&path)?;
-        git::fetch(&repository, remote, commit, stop)?;
-        Ok(repository)
+        match git::fetch(&repository, remote, commit, stop) {
+            Ok(()) => Ok(repository),
+            Err(error) => {
+                if error.may_be_local() {
+                    tracing::warn!(%error, "the local repository is removed, to be fetched anew");
+                    self.throw_away("it could not take a fetch");
+                }
+                Err(error.into())
+            }
+        }
     }
 
     fn write(&self, repository: &Repository, commit: &CommitId, stop: &Stop) -> Result<Tally, ShelfError> {
