@@ -16,10 +16,18 @@ use crate::world::{Cluster, Member, MemberPhase, Role, World};
 ///
 /// `one-after-another`: the first with room. `round-robin`: of those with room the one with fewest members of this
 /// cluster, the first of equals. A balancer goes to the first partition that there is.
-pub fn place(world: &World, cluster: &Cluster, network_partition: &NetworkPartitionId) -> Option<PartitionId> {
-    if let Role::Balancer { network_partition: own } = &cluster.role {
+pub fn place(
+    world: &World,
+    cluster: &Cluster,
+    network_partition: &NetworkPartitionId,
+) -> Option<PartitionId> {
+    if let Role::Balancer {
+        network_partition: own,
+    } = &cluster.role
+    {
         let home = world.network_partitions.get(network_partition)?;
-        let vacant = own == network_partition && members_in(world, cluster, network_partition).next().is_none();
+        let vacant =
+            own == network_partition && members_in(world, cluster, network_partition).next().is_none();
         return home.partitions.first().filter(|_| vacant).map(|p| p.id.clone());
     }
     let rooms = rooms(world, cluster, network_partition);
@@ -33,12 +41,18 @@ pub fn place(world: &World, cluster: &Cluster, network_partition: &NetworkPartit
 /// Most members that `cluster` could have in that network partition, those it has included; not bounded by its own
 /// maximum. A balancer cluster has room for one in its own network partition.
 pub fn room(world: &World, cluster: &Cluster, network_partition: &NetworkPartitionId) -> u32 {
-    if let Role::Balancer { network_partition: own } = &cluster.role {
+    if let Role::Balancer {
+        network_partition: own,
+    } = &cluster.role
+    {
         let exists = world.network_partitions.contains_key(network_partition);
         return u32::from(exists && own == network_partition);
     }
     let rooms = rooms(world, cluster, network_partition);
-    rooms.partitions.iter().fold(0, |sum, room| sum.saturating_add(room.most))
+    rooms
+        .partitions
+        .iter()
+        .fold(0, |sum, room| sum.saturating_add(room.most))
 }
 
 /// The member of `cluster` there that goes first when one too many exists; None: there is none to choose.
@@ -53,12 +67,17 @@ pub fn victim(
     network_partition: &NetworkPartitionId,
 ) -> Option<MemberId> {
     let order = partition_order(world, cluster, network_partition);
-    let busy = seen.clusters.get(&(cluster.id.clone(), network_partition.clone()));
+    let busy = seen
+        .clusters
+        .get(&(cluster.id.clone(), network_partition.clone()));
     members_in(world, cluster, network_partition)
         .filter_map(|member| Some((readiness(&member.phase)?, member)))
         .min_by(|(a_ready, a), (b_ready, b)| {
-            let in_flight =
-                |m: &Member| busy.and_then(|seen| seen.members.get(&m.id)).copied().unwrap_or(0);
+            let in_flight = |m: &Member| {
+                busy.and_then(|seen| seen.members.get(&m.id))
+                    .copied()
+                    .unwrap_or(0)
+            };
             a_ready
                 .cmp(b_ready)
                 .then_with(|| order(a).cmp(&order(b)))
@@ -131,8 +150,13 @@ fn policy_part<'a>(
     cluster: &Cluster,
     network_partition: &NetworkPartitionId,
 ) -> Option<&'a DeploymentNetworkPartition> {
-    let policy = world.deployment_policies.get(cluster.deployment_policy.as_ref()?)?;
-    policy.network_partitions.iter().find(|part| part.id == *network_partition)
+    let policy = world
+        .deployment_policies
+        .get(cluster.deployment_policy.as_ref()?)?;
+    policy
+        .network_partitions
+        .iter()
+        .find(|part| part.id == *network_partition)
 }
 
 /// A key by which partitions are emptied, the smallest first. What the policy no longer names goes before all.
@@ -143,7 +167,10 @@ fn partition_order(
 ) -> impl Fn(&Member) -> (Reverse<bool>, Reverse<u32>, Reverse<usize>) {
     let rooms = rooms(world, cluster, network_partition);
     move |member| {
-        let found = rooms.partitions.iter().position(|room| room.id == member.partition);
+        let found = rooms
+            .partitions
+            .iter()
+            .position(|room| room.id == member.partition);
         let Some(index) = found else {
             return (Reverse(true), Reverse(0), Reverse(0));
         };
@@ -188,7 +215,9 @@ fn readiness(phase: &MemberPhase) -> Option<u8> {
 /// Load average plus memory consumption, percent, as Stratos chose; 0 where nothing was measured.
 fn strain(seen: &Observations, member: &Member) -> f64 {
     let newest = |window: &crate::observe::Window| window.last().map_or(0.0, |(_, value)| value);
-    seen.members.get(&member.id).map_or(0.0, |said| newest(&said.load) + newest(&said.memory))
+    seen.members
+        .get(&member.id)
+        .map_or(0.0, |said| newest(&said.load) + newest(&said.memory))
 }
 
 /// The number at the end of a member's id: a higher one is newer.

@@ -133,7 +133,10 @@ impl std::fmt::Display for Freeze {
             Self::Blind => f.write_str("nothing was heard of any member or balancer: nothing is changed"),
             Self::Silent { active: 0, .. } => f.write_str("no member serves at present: no scale-in"),
             Self::Silent { fresh, active } => {
-                write!(f, "only {fresh} of {active} members were heard lately: no scale-in")
+                write!(
+                    f,
+                    "only {fresh} of {active} members were heard lately: no scale-in"
+                )
             }
             Self::BalancerStale => f.write_str("a balancer's readings are stale: no scale-in"),
             Self::Settling { seconds } => {
@@ -181,13 +184,19 @@ pub fn scale(input: &Input<'_>) -> Scaling {
     let names_factors = demand::thresholds(input.policy) > 0;
     let unmeasured = (names_factors && forecasts.is_empty()).then_some(Freeze::Blind);
     let deaf = unmeasured.or_else(|| fresh::freeze(input).filter(|_| names_factors));
-    let largest = forecasts.iter().max_by_key(|f| (f.required, std::cmp::Reverse(f.factor)));
+    let largest = forecasts
+        .iter()
+        .max_by_key(|f| (f.required, std::cmp::Reverse(f.factor)));
     let asked = largest.map_or(0, |f| f.required);
     let frozen = deaf.clone().or_else(|| settling(input));
     let (floor, ceiling) = (input.floor, input.ceiling.max(input.floor));
 
     // What is not known must not look like calm later: while deaf, the present size goes into the window.
-    let required = if deaf.is_some() { asked.max(input.current) } else { asked };
+    let required = if deaf.is_some() {
+        asked.max(input.current)
+    } else {
+        asked
+    };
     let lately = highest_lately(input).max(required);
     let wanted = match &frozen {
         Some(Freeze::Blind) => input.current,
@@ -222,14 +231,22 @@ pub fn remember(recommended: &mut Window, now: Millis, required: u32, policy: &A
 
 fn stabilization(policy: &AutoscalingPolicy) -> Millis {
     let seconds = policy.stabilization_seconds;
-    let seconds = if seconds.is_finite() { seconds.clamp(0.0, 86_400.0) } else { 120.0 };
+    let seconds = if seconds.is_finite() {
+        seconds.clamp(0.0, 86_400.0)
+    } else {
+        120.0
+    };
     Millis((seconds * 1000.0) as u64)
 }
 
 /// What is missing until requirements are known for the whole stabilisation time, in this life of the orchestrator.
 fn settling(input: &Input<'_>) -> Option<Freeze> {
     let needed = stabilization(input.policy);
-    let first = input.recommended.points().map(|(at, _)| at).find(|at| *at >= input.began);
+    let first = input
+        .recommended
+        .points()
+        .map(|(at, _)| at)
+        .find(|at| *at >= input.began);
     let known = first.map_or(Millis::ZERO, |at| input.now.since(at));
     let missing = Millis(needed.0.saturating_sub(known.0));
     (missing > Millis::ZERO).then(|| Freeze::Settling {
@@ -240,7 +257,11 @@ fn settling(input: &Input<'_>) -> Option<Freeze> {
 /// The highest requirement of the stabilisation time.
 fn highest_lately(input: &Input<'_>) -> u32 {
     let length = stabilization(input.policy);
-    let lately = input.recommended.points().rev().take_while(|(at, _)| input.now.since(*at) <= length);
+    let lately = input
+        .recommended
+        .points()
+        .rev()
+        .take_while(|(at, _)| input.now.since(*at) <= length);
     lately.fold(0, |most, (_, value)| most.max(demand::whole(value)))
 }
 
@@ -259,7 +280,10 @@ fn reason(input: &Input<'_>, scaling: &Scaling, lately: u32) -> String {
         format!("; {freeze}")
     } else if scaling.target == input.current && lately >= input.current {
         let seconds = stabilization(input.policy).as_secs_f64();
-        format!("; {lately} were needed within the last {seconds:.0} s, so {} stay", input.current)
+        format!(
+            "; {lately} were needed within the last {seconds:.0} s, so {} stay",
+            input.current
+        )
     } else {
         String::new()
     };

@@ -3,11 +3,11 @@
 //! It refuses to know what happens to the answer. A percentage is predicted per member and held at
 //! [`MOST_PER_MEMBER`] thresholds before the mean is taken, so that one member cannot speak for many (S25).
 
+use super::fresh::is_fresh;
 use super::trend::{Trend, trend};
 use super::{DEAD_BAND, Factor, Forecast, Input, MOST_PER_MEMBER, MemberLoad};
 use crate::blueprint::AutoscalingPolicy;
 use crate::observe::Window;
-use super::fresh::is_fresh;
 
 /// The figures of every factor that the policy names and that was measured lately.
 pub(super) fn forecasts(input: &Input<'_>) -> Vec<Forecast> {
@@ -21,7 +21,11 @@ pub(super) fn forecasts(input: &Input<'_>) -> Vec<Forecast> {
 
 /// How many factors the policy names.
 pub(super) fn thresholds(policy: &AutoscalingPolicy) -> usize {
-    let named = [policy.requests_in_flight, policy.load_average, policy.memory_consumption];
+    let named = [
+        policy.requests_in_flight,
+        policy.load_average,
+        policy.memory_consumption,
+    ];
     named.into_iter().filter_map(threshold).count()
 }
 
@@ -32,8 +36,13 @@ fn threshold(value: Option<f64>) -> Option<f64> {
 
 /// Requests in flight: summed over the balancers, ⌈P / threshold⌉ members.
 fn requests(input: &Input<'_>, threshold: f64) -> Option<Forecast> {
-    let fresh = input.in_flight.iter().filter(|window| is_fresh(window, input.now));
-    let trends: Vec<Trend> = fresh.filter_map(|window| trend(window, input.policy.horizon_seconds)).collect();
+    let fresh = input
+        .in_flight
+        .iter()
+        .filter(|window| is_fresh(window, input.now));
+    let trends: Vec<Trend> = fresh
+        .filter_map(|window| trend(window, input.policy.horizon_seconds))
+        .collect();
     let sum = |part: fn(&Trend) -> f64| trends.iter().map(part).sum::<f64>();
     let (now, predicted) = (sum(|t| t.now), sum(|t| t.predicted));
     (!trends.is_empty()).then(|| Forecast {
@@ -55,8 +64,14 @@ fn percentage<'a>(
     figure: fn(&'a MemberLoad<'a>) -> &'a Window,
 ) -> Option<Forecast> {
     let most = MOST_PER_MEMBER * threshold;
-    let windows = input.members.iter().map(figure).filter(|window| is_fresh(window, input.now));
-    let trends: Vec<Trend> = windows.filter_map(|window| trend(window, input.policy.horizon_seconds)).collect();
+    let windows = input
+        .members
+        .iter()
+        .map(figure)
+        .filter(|window| is_fresh(window, input.now));
+    let trends: Vec<Trend> = windows
+        .filter_map(|window| trend(window, input.policy.horizon_seconds))
+        .collect();
     let count = trends.len() as f64;
     let mean = |part: &dyn Fn(&Trend) -> f64| trends.iter().map(part).sum::<f64>() / count;
     let now = mean(&|t| t.now.min(most));
@@ -81,7 +96,11 @@ fn members_for(thresholds: f64, current: u32) -> u32 {
 
 /// The next whole number of members; what is whole but for a rounding error counts as whole.
 pub(super) fn whole(value: f64) -> u32 {
-    if value.is_nan() { 0 } else { (value - 1e-9).ceil().clamp(0.0, 1e9) as u32 }
+    if value.is_nan() {
+        0
+    } else {
+        (value - 1e-9).ceil().clamp(0.0, 1e9) as u32
+    }
 }
 
 /// One line for people.

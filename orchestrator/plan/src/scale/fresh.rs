@@ -13,7 +13,11 @@ const MOST: Millis = Millis::from_secs(45);
 
 /// Why nothing may shrink, if too little was heard.
 pub(super) fn freeze(input: &Input<'_>) -> Option<Freeze> {
-    let fresh = input.members.iter().filter(|member| member_is_fresh(input, member)).count();
+    let fresh = input
+        .members
+        .iter()
+        .filter(|member| member_is_fresh(input, member))
+        .count();
     let fresh = u32::try_from(fresh).unwrap_or(u32::MAX).min(input.active);
     let balancers = input.balancers_fresh && !input.in_flight.is_empty();
     if fresh == 0 && !balancers {
@@ -36,7 +40,11 @@ fn member_is_fresh(input: &Input<'_>, member: &MemberLoad<'_>) -> bool {
         input.policy.load_average.map(|_| member.load),
         input.policy.memory_consumption.map(|_| member.memory),
     ];
-    let measured: Vec<&Window> = asked.into_iter().flatten().filter(|w| w.last().is_some()).collect();
+    let measured: Vec<&Window> = asked
+        .into_iter()
+        .flatten()
+        .filter(|w| w.last().is_some())
+        .collect();
     if measured.is_empty() {
         return input.now.since(member.heard) <= limit(member.load).max(limit(member.memory));
     }
@@ -45,13 +53,18 @@ fn member_is_fresh(input: &Input<'_>, member: &MemberLoad<'_>) -> bool {
 
 /// Whether the newest point is young enough to be believed.
 pub(super) fn is_fresh(window: &Window, now: Millis) -> bool {
-    window.last().is_some_and(|(at, _)| now.since(at) <= limit(window))
+    window
+        .last()
+        .is_some_and(|(at, _)| now.since(at) <= limit(window))
 }
 
 /// Three of its publishing intervals (the middle one of those seen: one pause must not stretch it).
 fn limit(window: &Window) -> Millis {
     let times: Vec<u64> = window.points().map(|(at, _)| at.0).collect();
-    let mut gaps: Vec<u64> = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
+    let mut gaps: Vec<u64> = times
+        .windows(2)
+        .map(|pair| pair[1].saturating_sub(pair[0]))
+        .collect();
     gaps.sort_unstable();
     let typical = gaps.get(gaps.len() / 2).copied().unwrap_or(0);
     Millis(typical.saturating_mul(3)).clamp(LEAST, MOST)

@@ -38,7 +38,11 @@ pub(super) struct Trend {
 /// Predicts `horizon` seconds after the newest point; None: the window is empty.
 pub(super) fn trend(window: &Window, horizon: f64) -> Option<Trend> {
     let (newest, _) = window.last()?;
-    let horizon = if horizon.is_finite() { horizon.clamp(0.0, 3600.0) } else { 0.0 };
+    let horizon = if horizon.is_finite() {
+        horizon.clamp(0.0, 3600.0)
+    } else {
+        0.0
+    };
     let points: Vec<(f64, f64)> = window
         .points()
         .filter(|(at, _)| newest.since(*at) <= SPAN)
@@ -48,8 +52,16 @@ pub(super) fn trend(window: &Window, horizon: f64) -> Option<Trend> {
     let now = mean(present.map(|(_, value)| *value));
     let highest = points.iter().fold(0.0_f64, |most, (_, value)| most.max(*value));
 
-    let gradient = if long_enough(&points, SLOPE_POINTS, SLOPE_SPAN) { slope(&points) } else { 0.0 };
-    let measured = if long_enough(&points, CURVE_POINTS, CURVE_SPAN) { curve(&points) } else { 0.0 };
+    let gradient = if long_enough(&points, SLOPE_POINTS, SLOPE_SPAN) {
+        slope(&points)
+    } else {
+        0.0
+    };
+    let measured = if long_enough(&points, CURVE_POINTS, CURVE_SPAN) {
+        curve(&points)
+    } else {
+        0.0
+    };
     let step = gradient * horizon;
     let bend = (0.5 * DAMPING * measured * horizon * horizon).clamp(-step.abs(), step.abs());
     Some(Trend {
@@ -84,7 +96,11 @@ fn slope(points: &[(f64, f64)]) -> f64 {
 fn curve(points: &[(f64, f64)]) -> f64 {
     let (early, late) = points.split_at(points.len() / 2);
     let distance = mean(late.iter().map(|(t, _)| *t)) - mean(early.iter().map(|(t, _)| *t));
-    if distance > 0.0 { (slope(late) - slope(early)) / distance } else { 0.0 }
+    if distance > 0.0 {
+        (slope(late) - slope(early)) / distance
+    } else {
+        0.0
+    }
 }
 
 fn mean(values: impl Iterator<Item = f64>) -> f64 {
@@ -110,7 +126,10 @@ mod tests {
         let seen = trend(&rising, 15.0).unwrap();
         assert!((seen.gradient - 2.0).abs() < 1e-9, "{seen:?}");
         assert!(seen.acceleration.abs() < 1e-9, "{seen:?}");
-        assert!((seen.now - 45.0).abs() < 1e-9, "mean of the newest four points: {seen:?}");
+        assert!(
+            (seen.now - 45.0).abs() < 1e-9,
+            "mean of the newest four points: {seen:?}"
+        );
         assert!((seen.predicted - 75.0).abs() < 1e-9, "{seen:?}");
     }
 
@@ -118,12 +137,21 @@ mod tests {
     fn a_parabola_is_bent_half_as_far_and_never_further_than_the_slope_leads() {
         let bending = window((0..20).map(|i| (i * 1000, (i * i) as f64)));
         let seen = trend(&bending, 15.0).unwrap();
-        assert!((seen.acceleration - 1.0).abs() < 1e-9, "half of the true 2/s²: {seen:?}");
+        assert!(
+            (seen.acceleration - 1.0).abs() < 1e-9,
+            "half of the true 2/s²: {seen:?}"
+        );
         let step = seen.gradient * 15.0;
-        assert!((seen.predicted - (seen.now + step + 112.5)).abs() < 1e-6, "{seen:?}");
+        assert!(
+            (seen.predicted - (seen.now + step + 112.5)).abs() < 1e-6,
+            "{seen:?}"
+        );
         let turning = window((0..20).map(|i| (i * 1000, 400.0 - ((i * i) as f64))));
         let seen = trend(&turning, 15.0).unwrap();
-        assert!(seen.predicted <= seen.now, "a falling figure is not predicted to rise: {seen:?}");
+        assert!(
+            seen.predicted <= seen.now,
+            "a falling figure is not predicted to rise: {seen:?}"
+        );
     }
 
     #[test]
@@ -136,7 +164,10 @@ mod tests {
 
     #[test]
     fn two_points_have_no_slope_and_none_have_no_trend() {
-        assert_eq!(trend(&window([(0, 1.0), (1000, 9.0)]), 15.0).unwrap().gradient, 0.0);
+        assert_eq!(
+            trend(&window([(0, 1.0), (1000, 9.0)]), 15.0).unwrap().gradient,
+            0.0
+        );
         assert_eq!(trend(&Window::default(), 15.0), None);
     }
 }

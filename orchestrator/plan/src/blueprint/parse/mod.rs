@@ -1,7 +1,18 @@
 //! Reads the Stratos 4.1 JSON schema leniently into the validated forms; every fault of a document at once.
 //!
+//! Lenient: numbers and booleans may come as texts and texts as numbers, one value stands for a list of one, a missing
+//! list is empty, `null` is absent. Fields that Stratos knows and Cartridge does not use are accepted silently;
+//! fields that neither knows are refused, because a mistyped name must not silently become a default.
+//!
 //! This file refuses to know where the text came from and what else exists: references are [`crate::order`]'s.
 
+mod application;
+mod cartridge;
+mod dependencies;
+mod fault;
+mod network_partition;
+mod policies;
+mod read;
 mod text;
 
 use std::collections::BTreeMap;
@@ -9,65 +20,59 @@ use std::collections::BTreeMap;
 use cartridge_protocol::Secret;
 use serde_json::Value;
 
-use super::{Application, ApplicationPolicy, AutoscalingPolicy, Cartridge, DeploymentPolicy, NetworkPartition};
-pub use text::{NotJson, lenient_json};
-
-/// One thing that is wrong with a document.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Fault {
-    /// Where, such as `components.cartridges[0].cartridgeMin`.
-    pub field: String,
-    /// What stands there, shortened; secrets are masked. Empty when nothing does.
-    pub value: String,
-    /// What is wrong with it and what would be right.
-    pub message: String,
-}
-
-/// All that is wrong with a document; never empty.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Faults(pub Vec<Fault>);
-
-impl std::fmt::Display for Fault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.field, self.message)
-    }
-}
-
-impl std::fmt::Display for Faults {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (i, fault) in self.0.iter().enumerate() {
-            if i > 0 {
-                f.write_str("; ")?;
-            }
-            fault.fmt(f)?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for Faults {}
+use super::{
+    Application, ApplicationPolicy, AutoscalingPolicy, Cartridge, DeploymentPolicy, NetworkPartition,
+};
+pub use fault::{Fault, Faults, MAX_FAULTS};
+use read::{Object, Reader};
+pub use text::{MAX_BYTES, NotJson, lenient_json};
 
 /// Reads a cartridge (docs/blueprint.md).
-pub fn cartridge(_document: &Value) -> Result<Cartridge, Faults> {
-    Err(Faults(Vec::new()))
+pub fn cartridge(document: &Value) -> Result<Cartridge, Faults> {
+    whole(document, cartridge::FIELDS, cartridge::read)
 }
+
 /// Reads an autoscaling policy.
-pub fn autoscaling_policy(_document: &Value) -> Result<AutoscalingPolicy, Faults> {
-    Err(Faults(Vec::new()))
+pub fn autoscaling_policy(document: &Value) -> Result<AutoscalingPolicy, Faults> {
+    whole(document, policies::AUTOSCALING, policies::autoscaling)
 }
+
 /// Reads a deployment policy.
-pub fn deployment_policy(_document: &Value) -> Result<DeploymentPolicy, Faults> {
-    Err(Faults(Vec::new()))
+pub fn deployment_policy(document: &Value) -> Result<DeploymentPolicy, Faults> {
+    whole(document, policies::DEPLOYMENT, policies::deployment)
 }
+
 /// Reads an application policy.
-pub fn application_policy(_document: &Value) -> Result<ApplicationPolicy, Faults> {
-    Err(Faults(Vec::new()))
+pub fn application_policy(document: &Value) -> Result<ApplicationPolicy, Faults> {
+    whole(document, policies::APPLICATION, policies::application)
 }
+
 /// Reads a network partition.
-pub fn network_partition(_document: &Value) -> Result<NetworkPartition, Faults> {
-    Err(Faults(Vec::new()))
+pub fn network_partition(document: &Value) -> Result<NetworkPartition, Faults> {
+    whole(document, network_partition::FIELDS, network_partition::read)
 }
+
 /// Reads a blueprint; the repository passwords come apart from it, by alias.
-pub fn application(_document: &Value) -> Result<(Application, BTreeMap<String, Secret>), Faults> {
-    Err(Faults(Vec::new()))
+pub fn application(document: &Value) -> Result<(Application, BTreeMap<String, Secret>), Faults> {
+    whole(document, application::FIELDS, application::read)
 }
+
+/// Reads one document: what `read` makes of it if it found no fault, else all faults.
+fn whole<T>(
+    document: &Value,
+    fields: &'static [&'static str],
+    read: fn(&mut Reader, &Object<'_>) -> Option<T>,
+) -> Result<T, Faults> {
+    let mut reader = Reader::default();
+    let made = reader
+        .object("", document, fields)
+        .and_then(|object| read(&mut reader, &object));
+    match (made, reader.finish()) {
+        (Some(made), None) => Ok(made),
+        (_, Some(faults)) => Err(faults),
+        (None, None) => Err(Faults::unnamed()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,389 @@
+//! Typed looks into a JSON object that note every fault and go on.
+//!
+//! It refuses to know any resource. A look that failed answers None after noting why; a missing optional field
+//! answers None without.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use cartridge_protocol::InvalidId;
+use serde_json::{Map, Value};
+
+use super::fault::{Fault, Faults, MAX_FAULTS, is_secret, shown};
+
+/// Longest name, in bytes.
+pub(super) const NAME: usize = 256;
+/// Longest free text, in bytes.
+pub(super) const TEXT: usize = 16 << 10;
+/// Most free properties of one thing.
+const PROPERTIES: usize = 256;
+
+/// Collects faults.
+#[derive(Default)]
+pub(super) struct Reader {
+    faults: Vec<Fault>,
+    more: usize,
+}
+
+/// A JSON object and where it stands.
+#[derive(Clone)]
+pub(super) struct Object<'a> {
+    path: String,
+    fields: &'a Map<String, Value>,
+}
+
+impl<'a> Object<'a> {
+    /// The path of one of its fields.
+    pub(super) fn path(&self, field: &str) -> String {
+        if self.path.is_empty() {
+            field.to_owned()
+        } else {
+            format!("{}.{field}", self.path)
+        }
+    }
+
+    /// A field's value; `null` is absent.
+    pub(super) fn get(&self, field: &str) -> Option<&'a Value> {
+        self.fields.get(field).filter(|value| !value.is_null())
+    }
+}
+
+impl Reader {
+    /// All faults, if any.
+    pub(super) fn finish(mut self) -> Option<Faults> {
+        if self.more > 0 {
+            self.faults.push(Fault {
+                field: String::new(),
+                value: String::new(),
+                message: format!("{} more faults are not listed", self.more),
+            });
+        }
+        (!self.faults.is_empty()).then_some(Faults(self.faults))
+    }
+
+    /// Notes a fault about a value.
+    pub(super) fn fault(&mut self, path: &str, value: Option<&Value>, message: impl Into<String>) {
+        if self.faults.len() >= MAX_FAULTS {
+            self.more += 1;
+            return;
+        }
+        let name = path.rsplit('.').next().unwrap_or(path);
+        self.faults.push(Fault {
+            field: path.to_owned(),
+            value: match value {
+                Some(_) if is_secret(name) => "(hidden)".to_owned(),
+                Some(value) => shown(value),
+                None => String::new(),
+            },
+            message: message.into(),
+        });
+    }
+
+    /// Opens an object; fields outside `known` are faults.
+    pub(super) fn object<'a>(
+        &mut self,
+        path: &str,
+        value: &'a Value,
+        known: &'static [&'static str],
+    ) -> Option<Object<'a>> {
+        let Some(fields) = value.as_object() else {
+            self.fault(path, Some(value), "must be an object");
+            return None;
+        };
+        let object = Object {
+            path: path.to_owned(),
+            fields,
+        };
+        for (name, value) in fields {
+            if !known.contains(&name.as_str()) {
+                let short: String = name.chars().take(NAME).collect();
+                let hint = nearest(name, known).map(|near| format!(" (did you mean {near:?}?)"));
+                let message = format!("unknown field {short:?}{}", hint.unwrap_or_default());
+                self.fault(&object.path(&short), Some(value), message);
+            }
+        }
+        Some(object)
+    }
+
+    /// An object in a field.
+    pub(super) fn child<'a>(
+        &mut self,
+        object: &Object<'a>,
+        field: &str,
+        known: &'static [&'static str],
+    ) -> Option<Object<'a>> {
+        let value = object.get(field)?;
+        if value.as_str() == Some("") {
+            return None;
+        }
+        self.object(&object.path(field), value, known)
+    }
+
+    /// A field that must be there.
+    pub(super) fn needed<T>(
+        &mut self,
+        object: &Object<'_>,
+        field: &str,
+        read: impl FnOnce(&mut Self, &Object<'_>, &str) -> Option<T>,
+    ) -> Option<T> {
+        let absent = object.get(field).is_none_or(|value| value.as_str() == Some(""));
+        if absent {
+            self.fault(&object.path(field), None, "is required");
+            return None;
+        }
+        read(self, object, field)
+    }
+
+    /// A text, also where a number or a boolean stands.
+    pub(super) fn text(&mut self, object: &Object<'_>, field: &str, longest: usize) -> Option<String> {
+        let value = object.get(field)?;
+        self.value_text(&object.path(field), value, longest)
+    }
+
+    /// The same of any value.
+    pub(super) fn value_text(&mut self, path: &str, value: &Value, longest: usize) -> Option<String> {
+        let text = match value {
+            Value::String(text) => text.trim().to_owned(),
+            Value::Number(number) => number.to_string(),
+            Value::Bool(flag) => flag.to_string(),
+            _ => {
+                self.fault(path, Some(value), "must be a text");
+                return None;
+            }
+        };
+        if text.len() > longest {
+            self.fault(
+                path,
+                None,
+                format!("is {} bytes long; at most {longest} are accepted", text.len()),
+            );
+            return None;
+        }
+        Some(text)
+    }
+
+    /// An identifier.
+    pub(super) fn id<T: FromStr<Err = InvalidId>>(&mut self, object: &Object<'_>, field: &str) -> Option<T> {
+        let value = object.get(field)?;
+        self.value_id(&object.path(field), value)
+    }
+
+    /// The same of any value.
+    pub(super) fn value_id<T: FromStr<Err = InvalidId>>(&mut self, path: &str, value: &Value) -> Option<T> {
+        let text = self.value_text(path, value, TEXT)?;
+        match text.parse() {
+            Ok(id) => Some(id),
+            Err(reason) => {
+                self.fault(path, Some(value), format!("is no identifier: it {reason}"));
+                None
+            }
+        }
+    }
+
+    /// A finite number, also as text.
+    pub(super) fn number(&mut self, object: &Object<'_>, field: &str, least: f64, most: f64) -> Option<f64> {
+        let value = object.get(field)?;
+        self.value_number(&object.path(field), value, least, most)
+    }
+
+    /// The same of any value.
+    pub(super) fn value_number(&mut self, path: &str, value: &Value, least: f64, most: f64) -> Option<f64> {
+        let number = match value {
+            Value::Number(number) => number.as_f64(),
+            Value::String(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        match number {
+            Some(number) if number >= least && number <= most => Some(number),
+            _ => {
+                self.fault(
+                    path,
+                    Some(value),
+                    format!("must be a number from {least} to {most}"),
+                );
+                None
+            }
+        }
+    }
+
+    /// A whole number, also as text.
+    pub(super) fn whole(&mut self, object: &Object<'_>, field: &str, least: u32, most: u32) -> Option<u32> {
+        let value = object.get(field)?;
+        let number = match value {
+            Value::Number(number) => number.as_f64(),
+            Value::String(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        match number {
+            Some(n) if n.fract() == 0.0 && n >= f64::from(least) && n <= f64::from(most) => Some(n as u32),
+            _ => {
+                let message = format!("must be a whole number from {least} to {most}");
+                self.fault(&object.path(field), Some(value), message);
+                None
+            }
+        }
+    }
+
+    /// True or false, also as text; absent is false.
+    pub(super) fn flag(&mut self, object: &Object<'_>, field: &str) -> bool {
+        match object.get(field) {
+            None => false,
+            Some(Value::Bool(flag)) => *flag,
+            Some(Value::String(text)) if text.trim().eq_ignore_ascii_case("true") => true,
+            Some(Value::String(text)) if matches!(text.trim(), "" | "false" | "False" | "FALSE") => false,
+            Some(value) => {
+                self.fault(&object.path(field), Some(value), "must be true or false");
+                false
+            }
+        }
+    }
+
+    /// One of the words given.
+    pub(super) fn word<T: Copy>(
+        &mut self,
+        object: &Object<'_>,
+        field: &str,
+        words: &[(&str, T)],
+    ) -> Option<T> {
+        let value = object.get(field)?;
+        let text = self.text(object, field, TEXT)?;
+        let found = words
+            .iter()
+            .find(|(word, _)| *word == text)
+            .map(|(_, meaning)| *meaning);
+        if found.is_none() {
+            let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            self.fault(
+                &object.path(field),
+                Some(value),
+                format!("must be {}", names.join(" or ")),
+            );
+        }
+        found
+    }
+
+    /// The items of a list with their paths; one value stands for a list of one, nothing for an empty one.
+    pub(super) fn list<'a>(
+        &mut self,
+        object: &Object<'a>,
+        field: &str,
+        most: usize,
+    ) -> Vec<(String, &'a Value)> {
+        let path = object.path(field);
+        let items: &[Value] = match object.get(field) {
+            None => &[],
+            Some(Value::String(text)) if text.is_empty() => &[],
+            Some(Value::Array(items)) => items,
+            Some(one) => std::slice::from_ref(one),
+        };
+        if items.len() > most {
+            self.fault(&path, object.get(field), format!("at most {most} are accepted"));
+        }
+        let named = items.iter().take(most).enumerate();
+        named.map(|(i, item)| (format!("{path}[{i}]"), item)).collect()
+    }
+
+    /// A list of texts.
+    pub(super) fn texts(&mut self, object: &Object<'_>, field: &str, most: usize) -> Vec<String> {
+        let items = self.list(object, field, most);
+        items
+            .into_iter()
+            .filter_map(|(path, item)| self.value_text(&path, item, TEXT))
+            .collect()
+    }
+
+    /// Free properties: a list of `{"name", "value"}`, or an object. The last of a name wins.
+    pub(super) fn properties(&mut self, object: &Object<'_>, field: &str) -> BTreeMap<String, String> {
+        const FIELDS: &[&str] = &["name", "value"];
+        if let Some(Value::Object(fields)) = object.get(field)
+            && !fields.contains_key("name")
+        {
+            return self.map(object, field);
+        }
+        let mut found = BTreeMap::new();
+        for (path, item) in self.list(object, field, PROPERTIES) {
+            let Some(pair) = self.object(&path, item, FIELDS) else {
+                continue;
+            };
+            let name = self.needed(&pair, "name", |reader, o, f| reader.text(o, f, NAME));
+            let value = match pair.get("value") {
+                None => Some(String::new()),
+                Some(value) => self.value_text(&pair.path("value"), value, TEXT),
+            };
+            if let (Some(name), Some(value)) = (name, value) {
+                found.insert(name, value);
+            }
+        }
+        found
+    }
+
+    /// An object of texts.
+    pub(super) fn map(&mut self, object: &Object<'_>, field: &str) -> BTreeMap<String, String> {
+        let Some(value) = object.get(field) else {
+            return BTreeMap::new();
+        };
+        let path = object.path(field);
+        let Some(fields) = value.as_object() else {
+            self.fault(&path, Some(value), "must be an object of texts");
+            return BTreeMap::new();
+        };
+        if fields.len() > PROPERTIES {
+            self.fault(&path, Some(value), format!("at most {PROPERTIES} are accepted"));
+        }
+        let mut found = BTreeMap::new();
+        for (name, value) in fields.iter().take(PROPERTIES) {
+            if name.is_empty() || name.len() > NAME {
+                self.fault(
+                    &path,
+                    None,
+                    format!("holds a name of {} bytes; 1 to {NAME} are accepted", name.len()),
+                );
+            } else if let Some(value) = self.value_text(&format!("{path}.{name}"), value, TEXT) {
+                found.insert(name.clone(), value);
+            }
+        }
+        found
+    }
+
+    /// Notes each key that was there before.
+    pub(super) fn unique<'k>(&mut self, keys: impl Iterator<Item = (String, &'k str)>, what: &str) {
+        let mut seen: BTreeMap<&str, String> = BTreeMap::new();
+        for (path, key) in keys {
+            match seen.get(key) {
+                Some(first) => {
+                    let message = format!("{what} is used twice, first at {first}");
+                    self.fault(&path, Some(&Value::String(key.to_owned())), message);
+                }
+                None => {
+                    seen.insert(key, path);
+                }
+            }
+        }
+    }
+}
+
+/// The known name that a person may have meant.
+fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
+    let name: Vec<char> = name.to_lowercase().chars().take(64).collect();
+    let scored = known.iter().map(|candidate| {
+        let other: Vec<char> = candidate.to_lowercase().chars().collect();
+        (distance(&name, &other), *candidate)
+    });
+    let (edits, candidate) = scored.min()?;
+    (edits <= 1 + candidate.len() / 5).then_some(candidate)
+}
+
+/// Edits (insert, delete, replace) between two words.
+fn distance(a: &[char], b: &[char]) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(from != to);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
