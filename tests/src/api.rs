@@ -4,6 +4,7 @@
 //! It refuses to retry: whoever wants to live through a restart of the server says so by asking again.
 
 mod events;
+mod shapes;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use events::{Event, Events, NoEvent};
+pub use shapes::{Endpoint, Member};
 
 const DEADLINE: Duration = Duration::from_secs(15);
 const MAX_BODY_BYTES: usize = 16 << 20;
@@ -243,58 +245,4 @@ impl Api {
     pub fn follow(&self, after: u64) -> Events {
         Events::follow(self.clone(), after)
     }
-}
-
-/// One member, as the API tells it.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct Member {
-    /// Its id.
-    pub member: String,
-    /// Which of its lives.
-    pub incarnation: u64,
-    /// Its cluster.
-    #[serde(default)]
-    pub cluster: Option<String>,
-    /// Where it runs.
-    pub network_partition: String,
-    /// Where exactly.
-    #[serde(default)]
-    pub partition: Option<String>,
-    /// `active`, `starting`, …
-    pub phase: String,
-    /// `application` or `balancer`.
-    pub kind: String,
-    /// The commit it serves.
-    #[serde(default)]
-    pub release: Option<String>,
-    /// Its address.
-    #[serde(default)]
-    pub address: Option<String>,
-}
-
-impl Member {
-    /// Whether it serves.
-    pub fn is_active(&self) -> bool {
-        self.phase.eq_ignore_ascii_case("active")
-    }
-
-    /// Whether it is a balancer.
-    pub fn is_balancer(&self) -> bool {
-        self.kind == "balancer"
-    }
-}
-
-/// A balancer in front of an application.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct Endpoint {
-    /// Where it stands.
-    pub network_partition: String,
-    /// Its address.
-    pub address: std::net::IpAddr,
-    /// Its port.
-    pub port: u16,
-    /// Active members behind it.
-    pub members: u32,
 }

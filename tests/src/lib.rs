@@ -7,6 +7,7 @@ pub mod api;
 pub mod git_server;
 pub mod https;
 pub mod load;
+pub mod measure;
 pub mod process;
 pub mod repository;
 pub mod stack;

@@ -219,8 +219,8 @@ mod tests {
         assert_eq!(state_and_parent(b"12 (a) Z 9 (b) S 7 12 12"), Some(('S', 7)));
     }
 
-    #[test]
-    fn tagged_processes_and_their_children_are_found_and_killed() {
+    #[tokio::test]
+    async fn tagged_processes_and_their_children_are_found_and_killed() {
         let folder = tempfile::tempdir().unwrap();
         let member = format!("found-{}", std::process::id());
         let mut child = std::process::Command::new("/bin/sh")
@@ -239,7 +239,7 @@ mod tests {
                 break found;
             }
             assert!(std::time::Instant::now() < deadline, "found only {found:?}");
-            std::thread::yield_now();
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         };
         assert!(found.iter().all(|p| p.tag.member == member), "{found:?}");
         assert_eq!(children_of(&found, &member).len(), found.len());
