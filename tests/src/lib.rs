@@ -4,6 +4,7 @@
 //! This crate refuses to know how the programs work inside: it sees them through sockets, files and processes.
 
 pub mod api;
+pub mod blueprint;
 pub mod git_server;
 pub mod https;
 pub mod load;

@@ -1,0 +1,174 @@
+//! Bad input gets one clear line that names field and value, a 4xx or a non-zero exit, and changes nothing.
+
+use std::process::Stdio;
+
+use cartridge_tests::blueprint::Plan;
+use cartridge_tests::stack::{self, Stack};
+use http::Method;
+use serde_json::{Value, json};
+
+async fn journal_position(stack: &Stack) -> u64 {
+    let status: Value = stack
+        .api()
+        .get("/api/status")
+        .await
+        .expect("the status is readable");
+    status["seq"]
+        .as_u64()
+        .expect("the status names the journal's position")
+}
+
+async fn refused(stack: &Stack, path: &str, body: &Value, names: &[&str]) {
+    let before = journal_position(stack).await;
+    let (status, answer) = stack.api().call(Method::POST, path, Some(body)).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    assert!(
+        (400..500).contains(&status),
+        "{path} answered {status} to {body}: {answer}"
+    );
+    let parsed: Value = serde_json::from_str(&answer).unwrap_or_else(|e| panic!("{answer}: {e}"));
+    assert_eq!(parsed["status"], "error", "{answer}");
+    for name in names {
+        assert!(
+            answer.contains(name),
+            "the answer to {body} does not name {name:?}: {answer}"
+        );
+    }
+    assert_eq!(
+        journal_position(stack).await,
+        before,
+        "the journal grew by a refused {path}"
+    );
+}
+
+fn changed(document: &Value, pointer: &str, value: Value) -> Value {
+    let mut changed = document.clone();
+    *changed
+        .pointer_mut(pointer)
+        .unwrap_or_else(|| panic!("no {pointer} in {document}")) = value;
+    changed
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_kind_of_bad_input_is_refused_with_its_field_and_leaves_the_journal_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let stack = Stack::start(folder.path(), &[]).await.expect("the server starts");
+    let plan = Plan::hello(&stack::bin_dir(), "good");
+    plan.deploy(stack.api())
+        .await
+        .expect("the application is deployed");
+
+    let blueprint = changed(&plan.blueprint(), "/applicationId", json!("other"));
+    let cartridge = "/components/cartridges/0";
+    let info = "/components/cartridges/0/subscribableInfo";
+    let mut unknown = blueprint.clone();
+    unknown["components"]["cartridges"][0]["cartridgeMinimum"] = json!(1);
+    let cases = [
+        (unknown, vec!["cartridgeMinimum"]),
+        (
+            changed(&blueprint, &format!("{cartridge}/cartridgeMin"), json!("many")),
+            vec!["cartridgeMin", "many"],
+        ),
+        (
+            changed(&blueprint, &format!("{cartridge}/cartridgeMin"), json!(99)),
+            vec!["cartridgeMin", "99", "16"],
+        ),
+        (
+            changed(&blueprint, &format!("{cartridge}/type"), json!("absent")),
+            vec!["absent"],
+        ),
+        (
+            changed(&blueprint, &format!("{info}/autoscalingPolicy"), json!("absent")),
+            vec!["autoscalingPolicy", "absent"],
+        ),
+        (
+            changed(&blueprint, &format!("{info}/deploymentPolicy"), json!("absent")),
+            vec!["deploymentPolicy", "absent"],
+        ),
+        (
+            changed(&blueprint, &format!("{info}/alias"), json!("Not an alias")),
+            vec!["alias", "Not an alias"],
+        ),
+        (json!({"alias": "x"}), vec!["applicationId"]),
+        (json!([1, 2]), vec!["object"]),
+    ];
+    for (body, names) in &cases {
+        refused(&stack, "/api/applications", body, names).await;
+    }
+    let mut cyclic = blueprint.clone();
+    cyclic["components"]["dependencies"] =
+        json!({"startupOrders": [{"aliases": ["cartridge.web", "cartridge.web"]}]});
+    refused(&stack, "/api/applications", &cyclic, &["cartridge.web"]).await;
+
+    let policy = json!({"id": "wild", "loadThresholds": {
+        "requestsInFlight": {"threshold": 8}, "memoryConsumption": {"threshold": 140}, "loadAverage": {"threshold": 70}}});
+    refused(
+        &stack,
+        "/api/autoscalingPolicies",
+        &policy,
+        &["memoryConsumption", "140"],
+    )
+    .await;
+    let nowhere = json!({"id": "nowhere", "networkPartitions": [{"id": "moon", "partitionAlgo": "round-robin",
+        "partitions": [{"id": "p1", "partitionMax": 1}]}]});
+    refused(&stack, "/api/deploymentPolicies", &nowhere, &["moon"]).await;
+
+    let before = journal_position(&stack).await;
+    let huge = json!({"applicationId": "x".repeat(2 << 20)});
+    let (status, _) = stack
+        .api()
+        .call(Method::POST, "/api/applications", Some(&huge))
+        .await
+        .unwrap();
+    assert_eq!(status, 413);
+    let (status, _) = stack
+        .api()
+        .call(Method::POST, "/api/applications/none/deploy/none", None)
+        .await
+        .unwrap();
+    assert!(
+        (400..500).contains(&status),
+        "deploying nothing answered {status}"
+    );
+    assert_eq!(journal_position(&stack).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_command_line_says_what_is_wrong_in_one_line_and_exits_with_its_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let stack = Stack::start(folder.path(), &[]).await.expect("the server starts");
+    let bad = folder.path().join("bad.json");
+    std::fs::write(
+        &bad,
+        r#"{"id": "p", "loadThresholds": {"loadAverage": {"threshold": "lots"}}}"#,
+    )
+    .unwrap();
+    let bad = bad.display().to_string();
+    let cases: [(&[&str], i32, &str); 5] = [
+        (&["apply", "-f", &bad], 1, "lots"),
+        (
+            &["apply", "-f", "/nowhere/at-all.json"],
+            2,
+            "/nowhere/at-all.json",
+        ),
+        (&["describe", "application", "absent"], 4, "absent"),
+        (&["scale", "absent", "3"], 4, "absent"),
+        (&["get", "membrs"], 2, "membrs"),
+    ];
+    for (arguments, code, names) in cases {
+        let output = tokio::process::Command::new(stack::binary("cartridge").unwrap())
+            .arg("--client")
+            .arg(stack.client_file())
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .unwrap();
+        let words = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {words}");
+        assert!(
+            words.contains(names),
+            "{arguments:?} does not name {names}: {words}"
+        );
+    }
+}

@@ -1,0 +1,54 @@
+//! What is shipped runs on any Linux of its architecture: no interpreter, no shared library.
+
+use std::path::Path;
+
+use cartridge_tests::stack;
+
+const PROGRAM_HEADER_INTERPRETER: u32 = 3;
+
+fn little<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    bytes[at..at + N]
+        .try_into()
+        .expect("the file is an ELF file of full length")
+}
+
+/// The types of the program headers of a 64-bit little-endian ELF file.
+fn program_headers(file: &Path) -> Vec<u32> {
+    let bytes = std::fs::read(file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    assert_eq!(
+        &bytes[..6],
+        b"\x7fELF\x02\x01",
+        "{} is no 64-bit little-endian ELF file",
+        file.display()
+    );
+    let offset = usize::try_from(u64::from_le_bytes(little(&bytes, 32))).unwrap();
+    let size = usize::from(u16::from_le_bytes(little(&bytes, 54)));
+    let count = usize::from(u16::from_le_bytes(little(&bytes, 56)));
+    (0..count)
+        .map(|index| u32::from_le_bytes(little(&bytes, offset + index * size)))
+        .collect()
+}
+
+#[test]
+fn every_binary_that_is_shipped_is_static() {
+    for name in [
+        "cartridge",
+        "cartridge-agent",
+        "cartridge-plugin-balancer",
+        "cartridge-hello",
+    ] {
+        let file = stack::binary(name).expect("built before the tests run");
+        let headers = program_headers(&file);
+        assert!(
+            !headers.contains(&PROGRAM_HEADER_INTERPRETER),
+            "{name} asks for a dynamic loader"
+        );
+    }
+}
+
+#[test]
+fn a_dynamic_binary_would_be_noticed() {
+    // The shell of the machine is dynamic: the check above can fail.
+    let shell = std::fs::canonicalize("/bin/sh").unwrap();
+    assert!(program_headers(&shell).contains(&PROGRAM_HEADER_INTERPRETER));
+}
