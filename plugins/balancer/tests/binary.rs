@@ -1,4 +1,5 @@
 //! The binary by its pipes, as an agent runs it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

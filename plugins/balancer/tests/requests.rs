@@ -1,4 +1,5 @@
 //! Single requests, good and bad, and what is measured of them.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 
