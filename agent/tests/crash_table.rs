@@ -33,7 +33,13 @@ const STAGING: [&str; 10] = [
     "seal.middle",
     "seal.after",
 ];
-const SWITCHING: [&str; 5] = ["link.before", "link.after", "switch.before", "switch.middle", "switch.after"];
+const SWITCHING: [&str; 5] = [
+    "link.before",
+    "link.after",
+    "switch.before",
+    "switch.middle",
+    "switch.after",
+];
 const PRUNING: [&str; 3] = ["prune.before", "prune.middle", "prune.after"];
 
 /// One kind of change.
@@ -56,11 +62,18 @@ fn settle(root: &Path, url: &str, to: &CommitId, previous: Option<&CommitId>) {
         allow_file: true,
         roots: None,
     };
-    let wanted = Wanted { commit: Some(to.clone()), previous: previous.cloned(), keep: 1, ..Wanted::default() };
+    let wanted = Wanted {
+        commit: Some(to.clone()),
+        previous: previous.cloned(),
+        keep: 1,
+        ..Wanted::default()
+    };
     loop {
         match release::next(&shelf.state().expect("a state"), &wanted) {
             Move::Nothing => return,
-            step => shelf.carry_out(&step, &remote, &Stop::within(Duration::from_secs(60))).expect("a move"),
+            step => shelf
+                .carry_out(&step, &remote, &Stop::within(Duration::from_secs(60)))
+                .expect("a move"),
         }
     }
 }
@@ -68,15 +81,25 @@ fn settle(root: &Path, url: &str, to: &CommitId, previous: Option<&CommitId>) {
 /// Not a test of its own: the child process of the table.
 #[test]
 fn child() {
-    let Ok(root) = std::env::var("CRASH_ROOT") else { return };
+    let Ok(root) = std::env::var("CRASH_ROOT") else {
+        return;
+    };
     let var = |name: &str| std::env::var(name).expect("set by the table");
     let previous = std::env::var("CRASH_PREVIOUS").ok().map(|text| id(&text));
-    settle(Path::new(&root), &var("CRASH_URL"), &id(&var("CRASH_TO")), previous.as_ref());
+    settle(
+        Path::new(&root),
+        &var("CRASH_URL"),
+        &id(&var("CRASH_TO")),
+        previous.as_ref(),
+    );
 }
 
 fn run_child(root: &Path, url: &str, scenario: &Scenario, point: Option<&str>) -> ExitStatus {
     let mut command = Command::new(std::env::current_exe().expect("this program"));
-    command.args(["--exact", "child", "--quiet"]).env("CRASH_ROOT", root).env("CRASH_URL", url);
+    command
+        .args(["--exact", "child", "--quiet"])
+        .env("CRASH_ROOT", root)
+        .env("CRASH_URL", url);
     command.env("CRASH_TO", scenario.to.as_str());
     if let Some(previous) = &scenario.previous {
         command.env("CRASH_PREVIOUS", previous.as_str());
@@ -106,7 +129,10 @@ impl Watcher {
             while !end.load(Ordering::SeqCst) {
                 let target = std::fs::read_link(&current).expect("there is always a current release");
                 let text = std::fs::read_to_string(current.join("version")).expect("and its files are there");
-                assert!(["one", "two", "three", "other"].contains(&text.as_str()), "{target:?} holds {text:?}");
+                assert!(
+                    ["one", "two", "three", "other"].contains(&text.as_str()),
+                    "{target:?} holds {text:?}"
+                );
                 count.fetch_add(1, Ordering::SeqCst);
                 std::thread::yield_now();
             }
@@ -116,22 +142,35 @@ impl Watcher {
 
     fn finish(self) -> u64 {
         self.over.store(true, Ordering::SeqCst);
-        self.thread.join().expect("the watcher saw nothing but whole releases");
+        self.thread
+            .join()
+            .expect("the watcher saw nothing but whole releases");
         self.looks.load(Ordering::SeqCst)
     }
 }
 
 fn current(root: &Path) -> Option<CommitId> {
     let target = std::fs::read_link(root.join("current")).ok()?;
-    Some(id(target.strip_prefix("releases").expect("below releases").to_str().expect("text")))
+    Some(id(target
+        .strip_prefix("releases")
+        .expect("below releases")
+        .to_str()
+        .expect("text")))
 }
 
 /// What is visible is exactly one commit; returns which.
 fn visible(root: &Path, repo: &Repo, allowed: &[Option<&CommitId>]) -> Option<CommitId> {
     let current = current(root);
-    assert!(allowed.contains(&current.as_ref()), "{current:?} is current, of {allowed:?}");
+    assert!(
+        allowed.contains(&current.as_ref()),
+        "{current:?} is current, of {allowed:?}"
+    );
     if let Some(commit) = &current {
-        assert_eq!(repo.tree_of_folder(&root.join("current")), repo.tree_of_commit(commit), "{commit} is torn");
+        assert_eq!(
+            repo.tree_of_folder(&root.join("current")),
+            repo.tree_of_commit(commit),
+            "{commit} is torn"
+        );
     }
     current
 }
@@ -146,17 +185,29 @@ fn row(repo: &Repo, scenario: &Scenario, point: &str) -> u64 {
     let watcher = old.is_some().then(|| Watcher::start(root));
 
     let status = run_child(root, &url, scenario, Some(point));
-    assert_eq!(status.signal(), Some(9), "{}: nobody died at {point}", scenario.name);
+    assert_eq!(
+        status.signal(),
+        Some(9),
+        "{}: nobody died at {point}",
+        scenario.name
+    );
     visible(root, repo, &[old.as_ref(), Some(&scenario.to)]);
 
     run_child(root, &url, scenario, None);
     visible(root, repo, &[Some(&scenario.to)]);
     let state = Shelf::open(root).expect("a shelf").state().expect("a state");
-    assert!(state.parts.is_empty() && !state.leftover_link, "left behind: {state:?}");
+    assert!(
+        state.parts.is_empty() && !state.leftover_link,
+        "left behind: {state:?}"
+    );
     if let Some(old) = old.filter(|old| scenario.previous.as_ref() == Some(old)) {
         assert!(state.whole.contains(&old), "the way back is gone");
         let release = root.join("releases").join(old.as_str());
-        assert_eq!(repo.tree_of_folder(&release), repo.tree_of_commit(&old), "the way back was damaged");
+        assert_eq!(
+            repo.tree_of_folder(&release),
+            repo.tree_of_commit(&old),
+            "the way back was damaged"
+        );
     }
     watcher.map_or(0, Watcher::finish)
 }
@@ -165,7 +216,10 @@ fn scenarios(repo: &Repo) -> Vec<Scenario> {
     let commit = |text: &str| {
         repo.write("version", text);
         for n in 0..20 {
-            repo.write(&format!("folder-{}/file-{n}", n % 4), format!("{n} {}", if n < 3 { text } else { "" }));
+            repo.write(
+                &format!("folder-{}/file-{n}", n % 4),
+                format!("{n} {}", if n < 3 { text } else { "" }),
+            );
         }
         repo.commit()
     };
@@ -177,7 +231,13 @@ fn scenarios(repo: &Repo) -> Vec<Scenario> {
     repo.git(&["merge", "-q", "-s", "ours", "-m", "join", "keep"]);
     let all = || [STAGING.as_slice(), SWITCHING.as_slice()].concat();
     vec![
-        Scenario { name: "first release", before: vec![], to: one.clone(), previous: None, points: all() },
+        Scenario {
+            name: "first release",
+            before: vec![],
+            to: one.clone(),
+            previous: None,
+            points: all(),
+        },
         Scenario {
             name: "update",
             before: vec![one.clone(), two.clone()],

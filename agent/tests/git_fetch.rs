@@ -13,11 +13,21 @@ use support::{Repo, Server};
 use tempfile::TempDir;
 
 fn remote(url: String) -> Remote {
-    Remote { url, branch: "main".into(), username: None, password: None, allow_file: false, roots: None }
+    Remote {
+        url,
+        branch: "main".into(),
+        username: None,
+        password: None,
+        allow_file: false,
+        roots: None,
+    }
 }
 
 fn settle(shelf: &Shelf, remote: &Remote, commit: &CommitId) -> Result<(), ShelfError> {
-    let wanted = Wanted { commit: Some(commit.clone()), ..Wanted::default() };
+    let wanted = Wanted {
+        commit: Some(commit.clone()),
+        ..Wanted::default()
+    };
     loop {
         match release::next(&shelf.state()?, &wanted) {
             Move::Nothing => return Ok(()),
@@ -40,13 +50,18 @@ fn a_branch_is_asked_for_and_its_commit_becomes_the_current_release() {
     let shelf = Shelf::open(root.path()).unwrap();
     settle(&shelf, &remote, &commit).unwrap();
     assert_eq!(shelf.state().unwrap().current.as_ref(), Some(&commit));
-    assert_eq!(repo.tree_of_folder(&shelf.current_path()), repo.tree_of_commit(&commit));
+    assert_eq!(
+        repo.tree_of_folder(&shelf.current_path()),
+        repo.tree_of_commit(&commit)
+    );
 }
 
 #[test]
 fn later_fetches_bring_only_what_changed_also_after_a_forced_push() {
     let repo = Repo::new();
-    let noise: Vec<u8> = (0u32..200_000).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let noise: Vec<u8> = (0u32..200_000)
+        .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
+        .collect();
     repo.write("large", &noise);
     repo.write("small", "one");
     repo.commit();
@@ -63,13 +78,19 @@ fn later_fetches_bring_only_what_changed_also_after_a_forced_push() {
     repo.write("small", "three");
     let second = repo.commit();
     settle(&shelf, &remote, &second).unwrap();
-    assert_eq!(repo.tree_of_folder(&shelf.current_path()), repo.tree_of_commit(&second));
+    assert_eq!(
+        repo.tree_of_folder(&shelf.current_path()),
+        repo.tree_of_commit(&second)
+    );
 
     repo.git(&["reset", "-q", "--hard", "HEAD~2"]);
     repo.write("small", "four");
     let third = repo.commit();
     settle(&shelf, &remote, &third).unwrap();
-    assert_eq!(repo.tree_of_folder(&shelf.current_path()), repo.tree_of_commit(&third));
+    assert_eq!(
+        repo.tree_of_folder(&shelf.current_path()),
+        repo.tree_of_commit(&third)
+    );
     let later = server.manners.sent.load(Ordering::SeqCst) - after_first;
     assert!(later < 20_000, "{later} bytes for two small changes");
 }
@@ -77,19 +98,33 @@ fn later_fetches_bring_only_what_changed_also_after_a_forced_push() {
 #[test]
 fn a_commit_behind_the_head_is_found() {
     let repo = Repo::new();
-    let commits: Vec<CommitId> = (0..5).map(|n| { repo.write("a", n.to_string()); repo.commit() }).collect();
+    let commits: Vec<CommitId> = (0..5)
+        .map(|n| {
+            repo.write("a", n.to_string());
+            repo.commit()
+        })
+        .collect();
     let server = Server::start(repo.path());
     let remote = remote(server.url(".git"));
     let root = TempDir::new().unwrap();
     let shelf = Shelf::open(root.path()).unwrap();
     settle(&shelf, &remote, &commits[1]).unwrap();
-    assert_eq!(std::fs::read_to_string(shelf.current_path().join("a")).unwrap(), "1");
+    assert_eq!(
+        std::fs::read_to_string(shelf.current_path().join("a")).unwrap(),
+        "1"
+    );
     settle(&shelf, &remote, &commits[4]).unwrap();
-    assert_eq!(std::fs::read_to_string(shelf.current_path().join("a")).unwrap(), "4");
+    assert_eq!(
+        std::fs::read_to_string(shelf.current_path().join("a")).unwrap(),
+        "4"
+    );
 
     let nowhere = CommitId::new("1".repeat(40)).unwrap();
     let error = settle(&shelf, &remote, &nowhere).unwrap_err();
-    assert!(matches!(error, ShelfError::Git(GitError::UnknownCommit { .. })), "{error:?}");
+    assert!(
+        matches!(error, ShelfError::Git(GitError::UnknownCommit { .. })),
+        "{error:?}"
+    );
     assert_eq!(shelf.state().unwrap().current.as_ref(), Some(&commits[4]));
 }
 
@@ -110,14 +145,31 @@ fn what_is_wrong_is_told_apart_and_no_password_is_shown() {
     assert_eq!(head(&with("canary-7")).unwrap(), commit);
 
     let wrong = head(&with("canary-8")).unwrap_err();
-    assert!(matches!(wrong, GitError::Credentials { given: true, .. }), "{wrong:?}");
+    assert!(
+        matches!(wrong, GitError::Credentials { given: true, .. }),
+        "{wrong:?}"
+    );
     let none = head(&remote(server.url(".git"))).unwrap_err();
-    assert!(matches!(none, GitError::Credentials { given: false, .. }), "{none:?}");
-    let branch = head(&Remote { branch: "nope".into(), ..with("canary-7") }).unwrap_err();
+    assert!(
+        matches!(none, GitError::Credentials { given: false, .. }),
+        "{none:?}"
+    );
+    let branch = head(&Remote {
+        branch: "nope".into(),
+        ..with("canary-7")
+    })
+    .unwrap_err();
     assert!(matches!(branch, GitError::UnknownBranch { .. }), "{branch:?}");
     assert!(branch.to_string().contains("nope"));
-    let elsewhere = head(&Remote { url: server.url("x/.git"), ..with("canary-7") }).unwrap_err();
-    assert!(matches!(elsewhere, GitError::NotARepository { .. }), "{elsewhere:?}");
+    let elsewhere = head(&Remote {
+        url: server.url("x/.git"),
+        ..with("canary-7")
+    })
+    .unwrap_err();
+    assert!(
+        matches!(elsewhere, GitError::NotARepository { .. }),
+        "{elsewhere:?}"
+    );
     let silent = head(&remote("http://127.0.0.1:1/x".into())).unwrap_err();
     assert!(matches!(silent, GitError::Unreachable { .. }), "{silent:?}");
     let file = head(&remote(repo.file_url())).unwrap_err();
@@ -132,10 +184,19 @@ fn credentials_in_the_address_are_used_and_hidden() {
     let repo = Repo::new();
     repo.write("a", "a");
     let commit = repo.commit();
-    let server = Server::with(repo.path(), |m| m.credentials = Some(("me".into(), "p@ss".into())));
+    let server = Server::with(repo.path(), |m| {
+        m.credentials = Some(("me".into(), "p@ss".into()))
+    });
     let url = format!("http://me:p%40ss@127.0.0.1:{}/.git", server.port);
     assert_eq!(git::head(&remote(url.clone()), &Stop::new()).unwrap(), commit);
-    let error = git::head(&Remote { branch: "x".into(), ..remote(url) }, &Stop::new()).unwrap_err();
+    let error = git::head(
+        &Remote {
+            branch: "x".into(),
+            ..remote(url)
+        },
+        &Stop::new(),
+    )
+    .unwrap_err();
     assert!(!error.to_string().contains("p%40ss"));
 }
 
@@ -154,7 +215,11 @@ fn redirects_stay_on_the_host_and_are_remembered() {
     let before = server.manners.connections.load(Ordering::SeqCst);
     let error = git::head(&remote(rogue.url(".git")), &Stop::new()).unwrap_err();
     assert!(matches!(error, GitError::NotARepository { .. }), "{error:?}");
-    assert_eq!(server.manners.connections.load(Ordering::SeqCst), before, "it went to another place");
+    assert_eq!(
+        server.manners.connections.load(Ordering::SeqCst),
+        before,
+        "it went to another place"
+    );
 }
 
 #[test]
@@ -168,7 +233,9 @@ fn a_connection_cut_anywhere_in_a_pack_leaves_the_old_release_and_the_next_try_s
     let shelf = Shelf::open(root.path()).unwrap();
     settle(&shelf, &remote, &first).unwrap();
 
-    let noise: Vec<u8> = (0u32..40_000).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let noise: Vec<u8> = (0u32..40_000)
+        .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
+        .collect();
     repo.write("noise", &noise);
     repo.write("a", "two");
     let second = repo.commit();
@@ -183,7 +250,10 @@ fn a_connection_cut_anywhere_in_a_pack_leaves_the_old_release_and_the_next_try_s
     }
     server.manners.cut.store(usize::MAX, Ordering::SeqCst);
     settle(&shelf, &remote, &second).unwrap();
-    assert_eq!(repo.tree_of_folder(&shelf.current_path()), repo.tree_of_commit(&second));
+    assert_eq!(
+        repo.tree_of_folder(&shelf.current_path()),
+        repo.tree_of_commit(&second)
+    );
 }
 
 #[test]
@@ -221,6 +291,63 @@ async fn it_works_from_a_blocking_thread_of_a_runtime() {
     let commit = repo.commit();
     let server = Server::start(repo.path());
     let remote = remote(server.url(".git"));
-    let head = tokio::task::spawn_blocking(move || git::head(&remote, &Stop::new())).await.unwrap();
+    let head = tokio::task::spawn_blocking(move || git::head(&remote, &Stop::new()))
+        .await
+        .unwrap();
     assert_eq!(head.unwrap(), commit);
+}
+
+/// A server certificate for 127.0.0.1, and its PEM text.
+fn certified() -> (std::sync::Arc<rustls::ServerConfig>, String) {
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("a certificate");
+    let key = rustls_pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("TLS")
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key.into())
+        .expect("a matching key");
+    (std::sync::Arc::new(config), made.cert.pem())
+}
+
+#[test]
+fn https_works_with_a_named_authority_and_not_without() {
+    let repo = Repo::new();
+    repo.write("a", "a");
+    let commit = repo.commit();
+    let (config, pem) = certified();
+    let server = Server::with(repo.path(), |manners| manners.tls = Some(config));
+    let url = format!("https://127.0.0.1:{}/.git", server.port);
+    let error = git::head(&remote(url.clone()), &Stop::new()).unwrap_err();
+    assert!(matches!(error, GitError::Unreachable { .. }), "{error:?}");
+    assert!(
+        error.to_string().to_lowercase().contains("certificate"),
+        "{error}"
+    );
+
+    let root = TempDir::new().unwrap();
+    let roots = root.path().join("authority.pem");
+    std::fs::write(&roots, pem).unwrap();
+    let trusting = Remote {
+        roots: Some(roots),
+        ..remote(url)
+    };
+    settle(
+        &Shelf::open(&root.path().join("shelf")).unwrap(),
+        &trusting,
+        &commit,
+    )
+    .unwrap();
+    let empty = root.path().join("empty.pem");
+    std::fs::write(&empty, "").unwrap();
+    let error = git::head(
+        &Remote {
+            roots: Some(empty),
+            ..trusting
+        },
+        &Stop::new(),
+    )
+    .unwrap_err();
+    assert!(error.to_string().contains("empty.pem"), "{error}");
 }

@@ -40,7 +40,13 @@ pub struct Wanted {
 
 impl Default for Wanted {
     fn default() -> Self {
-        Self { commit: None, head: None, refused: Vec::new(), keep: DEFAULT_KEEP, previous: None }
+        Self {
+            commit: None,
+            head: None,
+            refused: Vec::new(),
+            keep: DEFAULT_KEEP,
+            previous: None,
+        }
     }
 }
 
@@ -85,7 +91,9 @@ pub fn next(shelf: &ShelfState, wanted: &Wanted) -> Move {
         return Move::Prune(surplus.clone());
     }
     match &wanted.head {
-        Some(head) if !wanted.refused.contains(head) && !shelf.whole.contains(head) => Move::Stage(head.clone()),
+        Some(head) if !wanted.refused.contains(head) && !shelf.whole.contains(head) => {
+            Move::Stage(head.clone())
+        }
         _ => Move::Nothing,
     }
 }
@@ -99,7 +107,11 @@ fn target<'a>(shelf: &ShelfState, wanted: &'a Wanted) -> Option<&'a CommitId> {
         return Some(commit);
     }
     let current_is_fine = shelf.current.as_ref().is_some_and(|c| usable(&c));
-    if current_is_fine { None } else { wanted.previous.as_ref().filter(usable) }
+    if current_is_fine {
+        None
+    } else {
+        wanted.previous.as_ref().filter(usable)
+    }
 }
 
 /// The oldest release beyond those to keep; refused ones go first and never count as kept.
@@ -112,8 +124,11 @@ fn surplus<'a>(shelf: &'a ShelfState, wanted: &Wanted) -> Option<&'a CommitId> {
         .flatten()
         .filter(|c| *c != current && (Some(*c) == wanted.previous.as_ref() || !wanted.refused.contains(c)))
         .collect();
-    let spare: Vec<&CommitId> =
-        shelf.whole.iter().filter(|c| *c != current && !needed.contains(c)).collect();
+    let spare: Vec<&CommitId> = shelf
+        .whole
+        .iter()
+        .filter(|c| *c != current && !needed.contains(c))
+        .collect();
     if let Some(refused) = spare.iter().find(|c| wanted.refused.contains(c)) {
         return Some(refused);
     }
@@ -148,7 +163,10 @@ mod tests {
             }
             Move::Switch(c) => {
                 assert!(shelf.whole.contains(c), "switched to {c}, which is not whole");
-                assert!(!wanted.refused.contains(c), "switched to {c} although it is refused");
+                assert!(
+                    !wanted.refused.contains(c),
+                    "switched to {c} although it is refused"
+                );
                 shelf.current = Some(c.clone());
             }
             Move::Prune(c) => {
@@ -268,21 +286,39 @@ mod tests {
             previous: Some(commit(1)),
             ..Wanted::default()
         };
-        assert_eq!(settle(&mut shelf, &wanted), [Move::Switch(commit(1)), Move::Prune(commit(2))]);
+        assert_eq!(
+            settle(&mut shelf, &wanted),
+            [Move::Switch(commit(1)), Move::Prune(commit(2))]
+        );
     }
 
     #[test]
     fn a_refused_order_does_not_disturb_a_release_that_works() {
-        let shelf = ShelfState { current: Some(commit(1)), whole: vec![commit(1)], ..ShelfState::default() };
-        let wanted = Wanted { commit: Some(commit(2)), refused: vec![commit(2)], ..Wanted::default() };
+        let shelf = ShelfState {
+            current: Some(commit(1)),
+            whole: vec![commit(1)],
+            ..ShelfState::default()
+        };
+        let wanted = Wanted {
+            commit: Some(commit(2)),
+            refused: vec![commit(2)],
+            ..Wanted::default()
+        };
         assert_eq!(next(&shelf, &wanted), Move::Nothing);
     }
 
     #[test]
     fn the_head_is_staged_ahead_but_not_switched_to() {
-        let mut shelf =
-            ShelfState { current: Some(commit(1)), whole: vec![commit(1)], ..ShelfState::default() };
-        let wanted = Wanted { commit: Some(commit(1)), head: Some(commit(2)), ..Wanted::default() };
+        let mut shelf = ShelfState {
+            current: Some(commit(1)),
+            whole: vec![commit(1)],
+            ..ShelfState::default()
+        };
+        let wanted = Wanted {
+            commit: Some(commit(1)),
+            head: Some(commit(2)),
+            ..Wanted::default()
+        };
         assert_eq!(settle(&mut shelf, &wanted), [Move::Stage(commit(2))]);
         assert_eq!(shelf.current, Some(commit(1)));
     }

@@ -3,8 +3,8 @@
 //! It refuses to know the code under test.
 #![allow(dead_code, reason = "every test uses another part")]
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -76,7 +76,11 @@ impl Repo {
                 raw.push(u8::from_str_radix(&byte, 16).expect("a hash"));
             }
         }
-        git_in(self.path(), &["hash-object", "--literally", "-w", "-t", "tree", "--stdin"], &raw)
+        git_in(
+            self.path(),
+            &["hash-object", "--literally", "-w", "-t", "tree", "--stdin"],
+            &raw,
+        )
     }
 
     /// The tree object that a folder on disk amounts to.
@@ -88,7 +92,9 @@ impl Repo {
             all.push(folder);
             all.extend_from_slice(args);
             let mut command = git_command(self.path());
-            command.env("GIT_INDEX_FILE", scratch.path().join("index")).args(all);
+            command
+                .env("GIT_INDEX_FILE", scratch.path().join("index"))
+                .args(all);
             output(command, b"")
         };
         run(&["add", "-A", "-f", "."]);
@@ -112,9 +118,14 @@ pub fn git_in(dir: &Path, args: &[&str], stdin: &[u8]) -> String {
 
 fn git_command(dir: &Path) -> Command {
     let mut command = Command::new("git");
-    command.current_dir(dir).env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null");
+    command
+        .current_dir(dir)
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null");
     for who in ["AUTHOR", "COMMITTER"] {
-        command.env(format!("GIT_{who}_NAME"), "t").env(format!("GIT_{who}_EMAIL"), "t@example.org");
+        command
+            .env(format!("GIT_{who}_NAME"), "t")
+            .env(format!("GIT_{who}_EMAIL"), "t@example.org");
     }
     command
 }
@@ -126,9 +137,18 @@ fn output(mut command: Command, stdin: &[u8]) -> String {
         .stderr(Stdio::piped())
         .spawn()
         .expect("git is installed");
-    child.stdin.take().expect("a pipe").write_all(stdin).expect("git reads");
+    child
+        .stdin
+        .take()
+        .expect("a pipe")
+        .write_all(stdin)
+        .expect("git reads");
     let done = child.wait_with_output().expect("git ends");
-    assert!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stderr));
+    assert!(
+        done.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&done.stderr)
+    );
     String::from_utf8(done.stdout).expect("text").trim().to_owned()
 }
 
@@ -145,6 +165,8 @@ pub struct Manners {
     pub connections: AtomicUsize,
     /// A path that is redirected, and where to.
     pub redirect: Option<(String, String)>,
+    /// Speak TLS.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
 }
 
 /// `git http-backend` on a loopback port.
@@ -167,6 +189,7 @@ impl Server {
             sent: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             redirect: None,
+            tls: None,
         };
         set(&mut manners);
         let manners = Arc::new(manners);
@@ -177,7 +200,14 @@ impl Server {
             for stream in listener.incoming().flatten() {
                 shared.connections.fetch_add(1, Ordering::SeqCst);
                 let manners = shared.clone();
-                std::thread::spawn(move || serve(&stream, &manners));
+                let _ = stream.set_nodelay(true);
+                std::thread::spawn(move || match &manners.tls {
+                    None => serve(stream, &manners),
+                    Some(tls) => {
+                        let end = rustls::ServerConnection::new(tls.clone()).expect("TLS settings");
+                        serve(rustls::StreamOwned::new(end, stream), &manners);
+                    }
+                });
             }
         });
         Self { port, manners }
@@ -198,16 +228,18 @@ struct Asked {
 
 impl Asked {
     fn header(&self, name: &str) -> &str {
-        self.headers.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value)
+        self.headers
+            .iter()
+            .find(|(n, _)| n == name)
+            .map_or("", |(_, value)| value)
     }
 }
 
-fn serve(stream: &TcpStream, manners: &Manners) {
-    let _ = stream.set_nodelay(true);
+/// Answers until the client, or our manners, end it; leaving drops the connection.
+fn serve(stream: impl Read + Write, manners: &Manners) {
     let mut reader = BufReader::new(stream);
     while let Some(asked) = read_request(&mut reader) {
-        if !answer(stream, &asked, manners) {
-            let _ = stream.shutdown(std::net::Shutdown::Both);
+        if !answer(reader.get_mut(), &asked, manners) {
             return;
         }
     }
@@ -223,10 +255,18 @@ fn read_request(reader: &mut impl BufRead) -> Option<Asked> {
     loop {
         let mut line = String::new();
         reader.read_line(&mut line).ok()?;
-        let Some((name, value)) = line.trim_end().split_once(':') else { break };
+        let Some((name, value)) = line.trim_end().split_once(':') else {
+            break;
+        };
         headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
-    let mut asked = Asked { method, path: path.into(), query: query.into(), headers, body: Vec::new() };
+    let mut asked = Asked {
+        method,
+        path: path.into(),
+        query: query.into(),
+        headers,
+        body: Vec::new(),
+    };
     let length = asked.header("content-length").parse().unwrap_or(0);
     asked.body = vec![0; length];
     reader.read_exact(&mut asked.body).ok()?;
@@ -234,7 +274,7 @@ fn read_request(reader: &mut impl BufRead) -> Option<Asked> {
 }
 
 /// False: the connection is to be cut.
-fn answer(mut stream: &TcpStream, asked: &Asked, manners: &Manners) -> bool {
+fn answer(stream: &mut impl Write, asked: &Asked, manners: &Manners) -> bool {
     if let Some((from, to)) = &manners.redirect
         && let Some(rest) = asked.path.strip_prefix(from.as_str())
     {
@@ -262,7 +302,10 @@ fn answer(mut stream: &TcpStream, asked: &Asked, manners: &Manners) -> bool {
         usize::MAX
     };
     let kept = &body[..body.len().min(cut)];
-    stream.write_all(head.as_bytes()).is_ok() && stream.write_all(kept).is_ok() && kept.len() == body.len()
+    let written = stream
+        .write_all(head.as_bytes())
+        .and_then(|()| stream.write_all(kept));
+    written.and_then(|()| stream.flush()).is_ok() && kept.len() == body.len()
 }
 
 fn backend(asked: &Asked, manners: &Manners) -> (String, Vec<(String, String)>, Vec<u8>) {
@@ -291,7 +334,10 @@ fn backend(asked: &Asked, manners: &Manners) -> (String, Vec<(String, String)>, 
     });
     let done = child.wait_with_output().expect("git ends").stdout;
     feed.join().expect("fed");
-    let end = done.windows(4).position(|w| w == b"\r\n\r\n").expect("a CGI head");
+    let end = done
+        .windows(4)
+        .position(|w| w == b"\r\n\r\n")
+        .expect("a CGI head");
     let mut status = "200 OK".to_owned();
     let mut headers = Vec::new();
     for line in String::from_utf8_lossy(&done[..end]).lines() {

@@ -36,7 +36,11 @@ pub(super) fn parse(text: &str, allow_file: bool) -> Result<Address, &'static st
     }
     url.set_fragment(None);
     url.set_query(None);
-    Ok(Address { url, username, password })
+    Ok(Address {
+        url,
+        username,
+        password,
+    })
 }
 
 /// An address for people, without anything that may be a credential.
@@ -61,7 +65,10 @@ fn decoded(part: &str) -> String {
     let mut rest = part.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {
         let pair = tail.get(..2).and_then(|p| std::str::from_utf8(p).ok());
-        match pair.and_then(|p| u8::from_str_radix(p, 16).ok()).filter(|_| first == b'%') {
+        match pair
+            .and_then(|p| u8::from_str_radix(p, 16).ok())
+            .filter(|_| first == b'%')
+        {
             Some(byte) => {
                 bytes.push(byte);
                 rest = &tail[2..];
@@ -108,7 +115,10 @@ mod tests {
         assert_eq!(address.url.as_str(), "https://host/x.git");
         assert_eq!(address.username.as_deref(), Some("me"));
         assert!(address.password.unwrap().matches("p@ss"));
-        assert_eq!(shown("https://me:pass@host/x.git?token=abc"), "https://host/x.git");
+        assert_eq!(
+            shown("https://me:pass@host/x.git?token=abc"),
+            "https://host/x.git"
+        );
         assert!(!shown("me:pass@host:x").contains("pass"));
     }
 }

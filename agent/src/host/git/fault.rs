@@ -32,7 +32,9 @@ pub enum GitError {
         branch: String,
     },
     /// The commit is nowhere to be had.
-    #[error("{url} does not give out commit {commit}: it is not in the history of branch {branch:?}, and asking for it by hash did not help")]
+    #[error(
+        "{url} does not give out commit {commit}: it is not in the history of branch {branch:?}, and asking for it by hash did not help"
+    )]
     UnknownCommit {
         /// The address.
         url: String,
@@ -135,5 +137,8 @@ impl Fault {
 
 /// Foreign text, fit for a log line: no control characters, bounded.
 pub(super) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(300)
+        .collect()
 }

@@ -26,6 +26,8 @@ use operation::Operation;
 const MAX_FETCH_BYTES: u64 = 4 << 30;
 /// Most objects that one pack may announce.
 const MAX_PACK_OBJECTS: usize = 2_000_000;
+/// How much of a pack is mapped at a time.
+const WINDOW_BYTES: usize = 16 << 20;
 /// libgit2's word for "the whole history, also where it was cut off before".
 const UNSHALLOW: i32 = i32::MAX;
 /// Where the branch is kept in the bare repository.
@@ -56,11 +58,18 @@ pub fn head(remote: &Remote, stop: &Stop) -> Result<CommitId, GitError> {
         let mut there = git2::Remote::create_detached(operation.url())?;
         let connection = there.connect_auth(Direction::Fetch, None, None)?;
         let name = format!("refs/heads/{}", remote.branch);
-        Ok(connection.list()?.iter().find(|head| head.name() == name).map(|head| head.oid()))
+        Ok(connection
+            .list()?
+            .iter()
+            .find(|head| head.name() == name)
+            .map(|head| head.oid()))
     };
     match run() {
         Ok(Some(oid)) => Ok(commit_id(oid)),
-        Ok(None) => Err(GitError::UnknownBranch { url: operation.shown(), branch: remote.branch.clone() }),
+        Ok(None) => Err(GitError::UnknownBranch {
+            url: operation.shown(),
+            branch: remote.branch.clone(),
+        }),
         Err(error) => Err(operation.explain(&error)),
     }
 }
@@ -74,9 +83,7 @@ pub(crate) fn open_bare(path: &std::path::Path) -> Result<Repository, GitError> 
     };
     match Repository::open_bare(path) {
         Ok(repository) => Ok(repository),
-        Err(error) if error.code() == git2::ErrorCode::NotFound => {
-            Repository::init_bare(path).map_err(local)
-        }
+        Err(error) if error.code() == git2::ErrorCode::NotFound => Repository::init_bare(path).map_err(local),
         Err(error) => Err(local(error)),
     }
 }
@@ -105,7 +112,12 @@ pub(crate) fn fetch(
         Err(error) => tracing::debug!(%error, "the server gives no commits by hash"),
     }
     if !has(repository, commit) {
-        download(repository, &operation, &branch, if operation.is_file() { 0 } else { UNSHALLOW })?;
+        download(
+            repository,
+            &operation,
+            &branch,
+            if operation.is_file() { 0 } else { UNSHALLOW },
+        )?;
     }
     if has(repository, commit) {
         return Ok(());
@@ -161,12 +173,24 @@ fn commit_id(oid: Oid) -> CommitId {
 fn prepare() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        for level in [ConfigLevel::ProgramData, ConfigLevel::System, ConfigLevel::XDG, ConfigLevel::Global] {
+        for level in [
+            ConfigLevel::ProgramData,
+            ConfigLevel::System,
+            ConfigLevel::XDG,
+            ConfigLevel::Global,
+        ] {
             // SAFETY: `Once` keeps every other call into libgit2 waiting: all go through `prepare`.
             unsafe { git2::opts::set_search_path(level, "") }.expect("a search path can be emptied");
         }
         // SAFETY: as above. The repositories are ours, but a sidecar may run under another user id.
         unsafe { git2::opts::set_verify_owner_validation(false) }.expect("libgit2 knows this option");
+        // Every object is read once: a cache would only make the agent large. Packs are looked at through
+        // windows, so that their size does not become the agent's.
+        git2::opts::enable_caching(false);
+        for set in [git2::opts::set_mwindow_size, git2::opts::set_mwindow_mapped_limit] {
+            // SAFETY: as above.
+            unsafe { set(WINDOW_BYTES) }.expect("libgit2 knows this option");
+        }
         transport::register();
     });
 }

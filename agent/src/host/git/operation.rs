@@ -35,7 +35,10 @@ impl Talk {
 
     /// Keeps the first fault: later ones are its consequences.
     pub(super) fn note(&self, fault: Fault) {
-        self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(fault);
+        self.fault
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(fault);
     }
 
     fn take_fault(&self) -> Option<Fault> {
@@ -52,9 +55,15 @@ pub(super) struct Operation {
 
 impl Operation {
     pub(super) fn begin(remote: &Remote, stop: &Stop) -> Result<Self, GitError> {
-        let refuse = |reason| GitError::Address { url: address::shown(&remote.url), reason };
-        let Address { url, username, password } =
-            address::parse(&remote.url, remote.allow_file).map_err(refuse)?;
+        let refuse = |reason| GitError::Address {
+            url: address::shown(&remote.url),
+            reason,
+        };
+        let Address {
+            url,
+            username,
+            password,
+        } = address::parse(&remote.url, remote.allow_file).map_err(refuse)?;
         if !git2::Reference::is_valid_name(&format!("refs/heads/{}", remote.branch))
             || remote.branch.starts_with('-')
         {
@@ -73,7 +82,11 @@ impl Operation {
             fault: Mutex::new(None),
         });
         CURRENT.set(Some(talk.clone()));
-        Ok(Self { url, branch: remote.branch.clone(), talk })
+        Ok(Self {
+            url,
+            branch: remote.branch.clone(),
+            talk,
+        })
     }
 
     /// The address that libgit2 is given: no credentials in it.
@@ -117,7 +130,10 @@ impl Operation {
         }
         let reason = plain(error.message());
         match (error.class(), error.code()) {
-            (git2::ErrorClass::Os, _) => GitError::Local { path: "repository".into(), reason },
+            (git2::ErrorClass::Os, _) => GitError::Local {
+                path: "repository".into(),
+                reason,
+            },
             (_, git2::ErrorCode::NotFound) | (git2::ErrorClass::Repository, _) if self.is_file() => {
                 GitError::NotARepository { url, reason }
             }

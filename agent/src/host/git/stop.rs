@@ -22,7 +22,10 @@ impl Stop {
 
     /// Not raised; ends work after `time`.
     pub fn within(time: Duration) -> Self {
-        Self { token: CancellationToken::new(), deadline: Instant::now() + time }
+        Self {
+            token: CancellationToken::new(),
+            deadline: Instant::now() + time,
+        }
     }
 
     /// Asks the work to end, from any thread.

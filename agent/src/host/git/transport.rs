@@ -30,7 +30,14 @@ pub(super) fn register() {
     for scheme in ["http", "https"] {
         let make = |remote: &git2::Remote<'_>| {
             let talk = Talk::current().ok_or_else(|| git2::Error::from_str("no operation on this thread"))?;
-            Transport::smart(remote, true, Smart { talk, base: Mutex::new(None) })
+            Transport::smart(
+                remote,
+                true,
+                Smart {
+                    talk,
+                    base: Mutex::new(None),
+                },
+            )
         };
         // SAFETY: called from within `prepare`'s `Once`, before any transport can be made.
         unsafe { git2::transport::register(scheme, make) }.expect("the schemes are registered once");
@@ -46,8 +53,12 @@ struct Smart {
 impl SmartSubtransport for Smart {
     fn action(&self, url: &str, service: Service) -> Result<Box<dyn SmartSubtransportStream>, git2::Error> {
         let begun = match service {
-            Service::UploadPackLs => self.list(url).map(|list| Box::new(list) as Box<dyn SmartSubtransportStream>),
-            Service::UploadPack => self.exchange(url).map(|talk| Box::new(talk) as Box<dyn SmartSubtransportStream>),
+            Service::UploadPackLs => self
+                .list(url)
+                .map(|list| Box::new(list) as Box<dyn SmartSubtransportStream>),
+            Service::UploadPack => self
+                .exchange(url)
+                .map(|talk| Box::new(talk) as Box<dyn SmartSubtransportStream>),
             Service::ReceivePackLs | Service::ReceivePack => {
                 Err(Fault::Damaged("nothing is ever pushed".to_owned()))
             }
@@ -79,13 +90,17 @@ impl Smart {
             let mut list = Vec::new();
             while let Some(chunk) = wire::wait(&self.talk.stop, answer.chunk())? {
                 if list.len() + chunk.len() > MAX_REFS_BYTES {
-                    return Err(Fault::TooMuch(format!("a list of refs over {MAX_REFS_BYTES} bytes")));
+                    return Err(Fault::TooMuch(format!(
+                        "a list of refs over {MAX_REFS_BYTES} bytes"
+                    )));
                 }
                 list.extend_from_slice(&chunk);
             }
             return Ok(Cursor::new(list));
         }
-        Err(Fault::NotARepository(format!("more than {MAX_REDIRECTS} redirects")))
+        Err(Fault::NotARepository(format!(
+            "more than {MAX_REDIRECTS} redirects"
+        )))
     }
 
     fn exchange(&self, url: &str) -> Result<Exchange, Fault> {
@@ -95,7 +110,14 @@ impl Smart {
             None => suffixed(url, "")?,
         };
         let url = suffixed(base.as_str(), "git-upload-pack")?;
-        Ok(Exchange { talk: self.talk.clone(), url, request: Vec::new(), answer: None, chunk: Bytes::new(), received: 0 })
+        Ok(Exchange {
+            talk: self.talk.clone(),
+            url,
+            request: Vec::new(),
+            answer: None,
+            chunk: Bytes::new(),
+            received: 0,
+        })
     }
 }
 
@@ -163,8 +185,13 @@ impl Write for Exchange {
 }
 
 fn send(talk: &Talk, method: Method, url: &Url, body: Option<Vec<u8>>) -> Result<Response, Fault> {
-    let client = talk.client.as_ref().ok_or_else(|| Fault::Damaged("a folder was left for the network".into()))?;
-    let mut request = client.request(method, url.clone()).header(CACHE_CONTROL, "no-cache");
+    let client = talk
+        .client
+        .as_ref()
+        .ok_or_else(|| Fault::Damaged("a folder was left for the network".into()))?;
+    let mut request = client
+        .request(method, url.clone())
+        .header(CACHE_CONTROL, "no-cache");
     if let Some(body) = body {
         request = request
             .header(CONTENT_TYPE, "application/x-git-upload-pack-request")
@@ -188,14 +215,20 @@ fn accept(talk: &Talk, answer: &Response, kind: &str) -> Result<(), Fault> {
     match status {
         StatusCode::OK => {}
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            return Err(Fault::Credentials { given: talk.username.is_some() || talk.password.is_some() });
+            return Err(Fault::Credentials {
+                given: talk.username.is_some() || talk.password.is_some(),
+            });
         }
         StatusCode::NOT_FOUND | StatusCode::GONE => {
             return Err(Fault::NotARepository(format!("the server answered {status}")));
         }
         _ => return Err(Fault::Unreachable(format!("the server answered {status}"))),
     }
-    let found = answer.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("nothing");
+    let found = answer
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or("nothing");
     if found == kind {
         return Ok(());
     }
@@ -204,10 +237,18 @@ fn accept(talk: &Talk, answer: &Response, kind: &str) -> Result<(), Fault> {
 
 /// Where an answer sends us, if we may go there.
 fn redirected(from: &Url, answer: &Response) -> Result<Url, Fault> {
-    let location = answer.headers().get(LOCATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let to = from.join(location).map_err(|_| Fault::NotARepository("a redirect to nowhere".to_owned()))?;
-    let upgrade = from.scheme() == "http" && to.scheme() == "https" && from.port().is_none() && to.port().is_none();
-    let same_place = to.scheme() == from.scheme() && to.port_or_known_default() == from.port_or_known_default();
+    let location = answer
+        .headers()
+        .get(LOCATION)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
+    let to = from
+        .join(location)
+        .map_err(|_| Fault::NotARepository("a redirect to nowhere".to_owned()))?;
+    let upgrade =
+        from.scheme() == "http" && to.scheme() == "https" && from.port().is_none() && to.port().is_none();
+    let same_place =
+        to.scheme() == from.scheme() && to.port_or_known_default() == from.port_or_known_default();
     if to.host_str() != from.host_str() || !(same_place || upgrade) {
         return Err(Fault::NotARepository(format!(
             "it redirects to {}, another place; name that address in the blueprint if you trust it",

@@ -19,8 +19,12 @@ pub(super) const SILENCE: Duration = Duration::from_secs(60);
 /// How long an idle connection is kept for the next look at the branch.
 const IDLE: Duration = Duration::from_secs(90);
 
-static RUNTIME: LazyLock<std::io::Result<Runtime>> =
-    LazyLock::new(|| Builder::new_current_thread().enable_all().max_blocking_threads(2).build());
+static RUNTIME: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
+    Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(2)
+        .build()
+});
 static CLIENTS: Mutex<BTreeMap<Option<PathBuf>, Client>> = Mutex::new(BTreeMap::new());
 
 /// The client that trusts the machine's authorities and those in `roots`.
@@ -31,7 +35,10 @@ pub(super) fn client(roots: Option<&Path>) -> Result<Client, GitError> {
         return Ok(client.clone());
     }
     let path = key.clone().unwrap_or_else(|| "the built-in authorities".into());
-    let tls = trust::settings(roots).map_err(|reason| GitError::Local { path: path.clone(), reason })?;
+    let tls = trust::settings(roots).map_err(|reason| GitError::Local {
+        path: path.clone(),
+        reason,
+    })?;
     let client = Client::builder()
         .tls_backend_preconfigured(tls)
         .redirect(reqwest::redirect::Policy::none())
@@ -42,7 +49,10 @@ pub(super) fn client(roots: Option<&Path>) -> Result<Client, GitError> {
         .pool_max_idle_per_host(1)
         .user_agent(concat!("git/2 (cartridge-agent ", env!("CARGO_PKG_VERSION"), ")"))
         .build()
-        .map_err(|error| GitError::Local { path, reason: chain(&error) })?;
+        .map_err(|error| GitError::Local {
+            path,
+            reason: chain(&error),
+        })?;
     clients.insert(key, client.clone());
     Ok(client)
 }
@@ -52,7 +62,9 @@ pub(super) fn wait<T>(
     stop: &Stop,
     work: impl Future<Output = Result<T, reqwest::Error>>,
 ) -> Result<T, Fault> {
-    let runtime = RUNTIME.as_ref().map_err(|error| Fault::Unreachable(error.to_string()))?;
+    let runtime = RUNTIME
+        .as_ref()
+        .map_err(|error| Fault::Unreachable(error.to_string()))?;
     runtime.block_on(async {
         tokio::select! {
             biased;

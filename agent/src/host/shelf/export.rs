@@ -18,10 +18,13 @@ use nix::unistd::{UnlinkatFlags, linkat, symlinkat, unlinkat};
 use super::failpoint::point;
 use super::fault::Trouble;
 use super::forest::Forest;
-use super::tree::{Entry, Kind};
+use super::tree::{Entry, Kind, find};
 use crate::host::git::Stop;
 
-const FOLDER: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
+const FOLDER: OFlag = OFlag::O_RDONLY
+    .union(OFlag::O_DIRECTORY)
+    .union(OFlag::O_NOFOLLOW)
+    .union(OFlag::O_CLOEXEC);
 const NEW_FILE: OFlag = OFlag::O_WRONLY
     .union(OFlag::O_CREAT)
     .union(OFlag::O_EXCL)
@@ -59,9 +62,18 @@ pub(super) struct Export<'a, 'repository> {
 impl<'a, 'repository> Export<'a, 'repository> {
     /// `expected` is what the survey counted.
     pub(super) fn new(forest: &'a mut Forest<'repository>, expected: u64, stop: &'a Stop) -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs());
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |age| age.as_secs());
         let now = i64::try_from(now).unwrap_or(i64::MAX);
-        Self { forest, stop, now, expected, path: Vec::new(), tally: Tally::default() }
+        Self {
+            forest,
+            stop,
+            now,
+            expected,
+            path: Vec::new(),
+            tally: Tally::default(),
+        }
     }
 
     /// Writes `root` into `into`, which is empty.
@@ -119,10 +131,15 @@ impl<'a, 'repository> Export<'a, 'repository> {
         let folder = openat(into, &*entry.name, FOLDER, Mode::empty())?;
         // Whatever the umask says: the application may run as somebody else.
         fchmod(&folder, mode)?;
-        let base = base.filter(|(_, old)| old.kind == Kind::Folder).and_then(|(base, old)| {
-            let folder = openat(&base.folder, &*entry.name, FOLDER, Mode::empty()).ok()?;
-            Some(Base { tree: old.oid, folder })
-        });
+        let base = base
+            .filter(|(_, old)| old.kind == Kind::Folder)
+            .and_then(|(base, old)| {
+                let folder = openat(&base.folder, &*entry.name, FOLDER, Mode::empty()).ok()?;
+                Some(Base {
+                    tree: old.oid,
+                    folder,
+                })
+            });
         self.folder(entry.oid, folder.as_fd(), base.as_ref())
     }
 
@@ -131,10 +148,12 @@ impl<'a, 'repository> Export<'a, 'repository> {
         if linkat(&base.folder, &*entry.name, into, &*entry.name, AtFlags::empty()).is_err() {
             return false;
         }
-        let untouched = fstatat(into, &*entry.name, AtFlags::AT_SYMLINK_NOFOLLOW).ok().filter(|stat| {
-            let expected = SFlag::S_IFREG.bits() | permissions(executable).bits();
-            stat.st_mode == expected && stat.st_mtime_nsec == stamp(entry.oid)
-        });
+        let untouched = fstatat(into, &*entry.name, AtFlags::AT_SYMLINK_NOFOLLOW)
+            .ok()
+            .filter(|stat| {
+                let expected = SFlag::S_IFREG.bits() | permissions(executable).bits();
+                stat.st_mode == expected && stat.st_mtime_nsec == stamp(entry.oid)
+            });
         let bytes = untouched.map(|stat| u64::try_from(stat.st_size).unwrap_or(0));
         match bytes.filter(|bytes| self.tally.bytes + bytes <= self.forest.limits().bytes) {
             Some(bytes) => {
@@ -178,8 +197,4 @@ fn stamp(oid: Oid) -> i64 {
         return 0;
     };
     i64::from(u32::from_be_bytes([a, b, c, d]) % 1_000_000_000)
-}
-
-fn find<'a>(entries: &'a [Entry], name: &[u8]) -> Option<&'a Entry> {
-    entries.iter().find(|entry| entry.name == name)
 }

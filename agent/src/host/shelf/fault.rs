@@ -84,7 +84,10 @@ pub(super) enum Trouble {
 
 impl Trouble {
     pub(super) fn refused(path: &[Vec<u8>], reason: impl Into<String>) -> Self {
-        Self::Refused(Refusal { path: path.to_vec(), reason: reason.into() })
+        Self::Refused(Refusal {
+            path: path.to_vec(),
+            reason: reason.into(),
+        })
     }
 }
 

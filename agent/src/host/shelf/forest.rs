@@ -33,7 +33,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { entries: 100_000, bytes: 4 << 30, file_bytes: 512 << 20, depth: 64 }
+        Self {
+            entries: 100_000,
+            bytes: 4 << 30,
+            file_bytes: 512 << 20,
+            depth: 64,
+        }
     }
 }
 
@@ -58,7 +63,12 @@ pub(super) struct Forest<'repository> {
 
 impl<'repository> Forest<'repository> {
     pub(super) fn new(odb: Odb<'repository>, limits: Limits) -> Self {
-        Self { odb, trees: BTreeMap::new(), sizes: BTreeMap::new(), limits }
+        Self {
+            odb,
+            trees: BTreeMap::new(),
+            sizes: BTreeMap::new(),
+            limits,
+        }
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -92,11 +102,7 @@ impl<'repository> Forest<'repository> {
     }
 
     /// The bytes of a file or of a link's target; libgit2 verifies their hash.
-    pub(super) fn blob(
-        &self,
-        entry: &Entry,
-        path: &[Vec<u8>],
-    ) -> Result<git2::OdbObject<'_>, Trouble> {
+    pub(super) fn blob(&self, entry: &Entry, path: &[Vec<u8>]) -> Result<git2::OdbObject<'_>, Trouble> {
         let most = match entry.kind {
             Kind::Link => MAX_LINK_BYTES,
             _ => usize::try_from(self.limits.file_bytes).unwrap_or(usize::MAX),
@@ -113,10 +119,16 @@ impl<'repository> Forest<'repository> {
     ) -> Result<git2::OdbObject<'_>, Trouble> {
         let (bytes, found) = self.odb.read_header(oid)?;
         if found != kind {
-            return Err(Trouble::refused(path, format!("is said to be a {kind} but is a {found}")));
+            return Err(Trouble::refused(
+                path,
+                format!("is said to be a {kind} but is a {found}"),
+            ));
         }
         if bytes > most {
-            return Err(Trouble::refused(path, format!("has {bytes} bytes; at most {most} are accepted")));
+            return Err(Trouble::refused(
+                path,
+                format!("has {bytes} bytes; at most {most} are accepted"),
+            ));
         }
         Ok(self.odb.read(oid)?)
     }
@@ -149,7 +161,10 @@ impl<'repository> Forest<'repository> {
                 if climb >= path.len() {
                     return Err(Trouble::refused(path, "is a link that leaves the commit"));
                 }
-                Ok(Size { climb, ..Size::default() })
+                Ok(Size {
+                    climb,
+                    ..Size::default()
+                })
             }
             Kind::Folder => {
                 // Before going down: the stack is bounded too.
@@ -157,7 +172,11 @@ impl<'repository> Forest<'repository> {
                     return Err(Trouble::refused(path, self.too_deep()));
                 }
                 let below = self.size(entry.oid, path)?;
-                Ok(Size { climb: below.climb.saturating_sub(1), depth: below.depth + 1, ..below })
+                Ok(Size {
+                    climb: below.climb.saturating_sub(1),
+                    depth: below.depth + 1,
+                    ..below
+                })
             }
         }
     }
@@ -171,7 +190,10 @@ impl<'repository> Forest<'repository> {
             return Err(Trouble::refused(path, self.too_deep()));
         }
         if size.path > MAX_PATH_BYTES {
-            return Err(Trouble::refused(path, format!("has paths over {MAX_PATH_BYTES} bytes")));
+            return Err(Trouble::refused(
+                path,
+                format!("has paths over {MAX_PATH_BYTES} bytes"),
+            ));
         }
         Ok(())
     }

@@ -19,6 +19,7 @@ mod stage;
 mod tree;
 
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -54,8 +55,14 @@ impl Shelf {
 
     /// Opens the shelf, refusing commits beyond `limits`.
     pub fn with_limits(root: &Path, limits: Limits) -> Result<Self, ShelfError> {
-        let releases = root.join(RELEASES);
-        fs::create_dir_all(&releases).map_err(ShelfError::disk("make", &releases))?;
+        for folder in [root.to_path_buf(), root.join(RELEASES)] {
+            if !folder.is_dir() {
+                fs::create_dir_all(&folder).map_err(ShelfError::disk("make", &folder))?;
+                // Whatever the umask says: the application may run as somebody else.
+                fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))
+                    .map_err(ShelfError::disk("open to readers", &folder))?;
+            }
+        }
         let path = root.join(LOCK);
         let lock = File::create(&path).map_err(ShelfError::disk("open", &path))?;
         match lock.try_lock() {
@@ -63,7 +70,11 @@ impl Shelf {
             Err(fs::TryLockError::WouldBlock) => return Err(ShelfError::InUse(root.to_path_buf())),
             Err(fs::TryLockError::Error(error)) => return Err(ShelfError::disk("lock", &path)(error)),
         }
-        Ok(Self { root: root.to_path_buf(), limits, _lock: Arc::new(lock) })
+        Ok(Self {
+            root: root.to_path_buf(),
+            limits,
+            _lock: Arc::new(lock),
+        })
     }
 
     /// Where the current release is to be found: a link whose target changes in one instant.
@@ -101,7 +112,12 @@ impl Shelf {
         let whole: Vec<CommitId> = whole.into_iter().map(|(_, commit)| commit).collect();
         let current = self.linked().filter(|commit| whole.contains(commit));
         let leftover_link = self.root.join(NEW_LINK).symlink_metadata().is_ok();
-        Ok(ShelfState { current, whole, parts, leftover_link })
+        Ok(ShelfState {
+            current,
+            whole,
+            parts,
+            leftover_link,
+        })
     }
 
     /// Carries out one move. Blocks: call it where blocking is allowed.
@@ -184,5 +200,7 @@ impl Shelf {
 }
 
 fn flush_folder(path: &Path) -> Result<(), ShelfError> {
-    File::open(path).and_then(|folder| folder.sync_all()).map_err(ShelfError::disk("flush", path))
+    File::open(path)
+        .and_then(|folder| folder.sync_all())
+        .map_err(ShelfError::disk("flush", path))
 }

@@ -34,21 +34,35 @@ pub(super) fn fault(name: &[u8]) -> Option<&'static str> {
 
 /// Two names that fold to the same would be one file on some file systems.
 pub(super) fn folded(name: &[u8]) -> String {
-    String::from_utf8_lossy(name).chars().filter(|c| !is_invisible(*c)).flat_map(char::to_lowercase).collect()
+    String::from_utf8_lossy(name)
+        .chars()
+        .filter(|c| !is_invisible(*c))
+        .flat_map(char::to_lowercase)
+        .collect()
 }
 
 /// Files that Git itself obeys; as links they would point it elsewhere.
 pub(super) fn is_obeyed_by_git(name: &[u8]) -> bool {
     let name = folded(name);
-    let short = name.split(':').next().unwrap_or_default().trim_end_matches(['.', ' ']);
+    let short = name
+        .split(':')
+        .next()
+        .unwrap_or_default()
+        .trim_end_matches(['.', ' ']);
     short.starts_with(".git") || short == ".mailmap" || short.starts_with("gitmod~")
 }
 
 /// `.git` as NTFS (short names, streams, trailing dots and blanks) and HFS+ (invisible characters) read it.
 fn is_git(name: &str) -> bool {
     let folded = folded(name.as_bytes());
-    let stem = folded.split(':').next().unwrap_or_default().trim_end_matches(['.', ' ']);
-    let short = stem.strip_prefix("git~").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+    let stem = folded
+        .split(':')
+        .next()
+        .unwrap_or_default()
+        .trim_end_matches(['.', ' ']);
+    let short = stem
+        .strip_prefix("git~")
+        .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
     stem == ".git" || short
 }
 
@@ -64,9 +78,29 @@ mod tests {
     #[test]
     fn every_known_disguise_is_refused() {
         for bad in [
-            "", ".", "..", "a/b", "/", ".git", ".GIT", ".Git", "git~1", "GIT~2", ".g\u{200c}it", ".git.",
-            ".git ", ".git . .", ".git::$INDEX_ALLOCATION", "a\\.git", ".git\\config", "\u{feff}.git",
-            "a\nb", "\u{1b}[2J", "a\0b", "\u{9b}31m", "\u{7f}",
+            "",
+            ".",
+            "..",
+            "a/b",
+            "/",
+            ".git",
+            ".GIT",
+            ".Git",
+            "git~1",
+            "GIT~2",
+            ".g\u{200c}it",
+            ".git.",
+            ".git ",
+            ".git . .",
+            ".git::$INDEX_ALLOCATION",
+            "a\\.git",
+            ".git\\config",
+            "\u{feff}.git",
+            "a\nb",
+            "\u{1b}[2J",
+            "a\0b",
+            "\u{9b}31m",
+            "\u{7f}",
         ] {
             assert!(fault(bad.as_bytes()).is_some(), "{bad:?} was accepted");
         }
@@ -77,8 +111,19 @@ mod tests {
     #[test]
     fn ordinary_names_are_accepted() {
         for good in [
-            "a", ".gitignore", ".github", ".gitattributes", "git~", "git~x", "...", "naïve ä.txt", "dev-\\x2d.mount",
-            "-rf", "a:b", "日本", "👍",
+            "a",
+            ".gitignore",
+            ".github",
+            ".gitattributes",
+            "git~",
+            "git~x",
+            "...",
+            "naïve ä.txt",
+            "dev-\\x2d.mount",
+            "-rf",
+            "a:b",
+            "日本",
+            "👍",
         ] {
             assert_eq!(fault(good.as_bytes()), None, "{good:?}");
         }

@@ -27,6 +27,13 @@ impl Shelf {
             return Ok(());
         }
         self.clear_part(commit)?;
+        let sealed = self.fetch_write_seal(commit, remote, stop);
+        // SAFETY: hands free memory back to the machine. A fetch needs much, and the next may be days away.
+        unsafe { libc::malloc_trim(0) };
+        sealed
+    }
+
+    fn fetch_write_seal(&self, commit: &CommitId, remote: &Remote, stop: &Stop) -> Result<(), ShelfError> {
         point("fetch.before");
         let repository = self.fetched(commit, remote, stop)?;
         point("fetch.after");
@@ -73,12 +80,21 @@ impl Shelf {
         fs::create_dir(&part).map_err(ShelfError::disk("make", &part))?;
         point("stage.before");
         let folder: OwnedFd = File::open(&part).map_err(ShelfError::disk("open", &part))?.into();
-        let tally = self.export(repository, commit, &folder, stop).map_err(|trouble| match trouble {
-            Trouble::Refused(refusal) => ShelfError::Refused { commit: commit.clone(), refusal },
-            Trouble::Damaged(reason) => self.throw_away(&reason),
-            Trouble::Disk(source) => ShelfError::Disk { what: "write a release to", path: part.clone(), source },
-            Trouble::Stopped => ShelfError::Stopped,
-        })?;
+        let tally = self
+            .export(repository, commit, &folder, stop)
+            .map_err(|trouble| match trouble {
+                Trouble::Refused(refusal) => ShelfError::Refused {
+                    commit: commit.clone(),
+                    refusal,
+                },
+                Trouble::Damaged(reason) => self.throw_away(&reason),
+                Trouble::Disk(source) => ShelfError::Disk {
+                    what: "write a release to",
+                    path: part.clone(),
+                    source,
+                },
+                Trouble::Stopped => ShelfError::Stopped,
+            })?;
         point("stage.after");
         point("flush.before");
         syncfs(&folder).map_err(|error| ShelfError::disk("flush", &part)(error.into()))?;
@@ -126,7 +142,9 @@ impl Shelf {
     fn throw_away(&self, reason: &str) -> ShelfError {
         let path = self.root.join(REPOSITORY);
         match fs::remove_dir_all(&path) {
-            Ok(()) => ShelfError::Damaged { reason: reason.to_owned() },
+            Ok(()) => ShelfError::Damaged {
+                reason: reason.to_owned(),
+            },
             Err(error) => ShelfError::disk("remove the damaged repository", &path)(error),
         }
     }

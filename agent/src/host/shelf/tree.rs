@@ -31,36 +31,55 @@ pub(super) struct Entry {
 /// Why a tree is refused: the name, as far as there is one, and the reason.
 pub(super) type Unacceptable = (Vec<u8>, String);
 
-/// Reads a tree object. Submodules are left out; everything unknown is refused.
+/// Reads a tree object into entries sorted by name. Submodules are left out; everything unknown is refused.
 pub(super) fn parse(mut bytes: &[u8]) -> Result<Vec<Entry>, Unacceptable> {
     let mut entries = Vec::new();
     let mut seen = BTreeSet::new();
     while !bytes.is_empty() {
-        let (mode, name, hash, rest) = split(bytes).ok_or_else(|| broken("is not a tree"))?;
+        let [mode, name, hash, rest] = split(bytes).ok_or_else(|| broken("is not a tree"))?;
         bytes = rest;
         let refuse = |reason: &str| (name.to_vec(), reason.to_owned());
         if let Some(reason) = names::fault(name) {
             return Err(refuse(reason));
         }
         if !seen.insert(names::folded(name)) {
-            return Err(refuse("differs from another name in its folder by case only, or not at all"));
+            return Err(refuse(
+                "differs from another name in its folder by case only, or not at all",
+            ));
         }
         let kind = match mode {
             b"100644" => Kind::File { executable: false },
             b"100755" => Kind::File { executable: true },
             b"40000" => Kind::Folder,
-            b"120000" if names::is_obeyed_by_git(name) => return Err(refuse("is a link that Git would follow")),
+            b"120000" if names::is_obeyed_by_git(name) => {
+                return Err(refuse("is a link that Git would follow"));
+            }
             b"120000" => Kind::Link,
             b"160000" => continue,
             other => {
                 let mode = String::from_utf8_lossy(other);
-                return Err(refuse(&format!("has the mode {mode}; only files, executables, folders and links are written")));
+                return Err(refuse(&format!(
+                    "has the mode {mode}; only files, executables, folders and links are written"
+                )));
             }
         };
         let oid = Oid::from_bytes(hash).map_err(|_| broken("is not a tree"))?;
-        entries.push(Entry { name: name.to_vec(), kind, oid });
+        entries.push(Entry {
+            name: name.to_vec(),
+            kind,
+            oid,
+        });
     }
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(entries)
+}
+
+/// The entry of this name.
+pub(super) fn find<'a>(entries: &'a [Entry], name: &[u8]) -> Option<&'a Entry> {
+    let at = entries
+        .binary_search_by(|entry| entry.name.as_slice().cmp(name))
+        .ok()?;
+    entries.get(at)
 }
 
 /// How many folders a link's target climbs from the link's own folder, or why it is refused.
@@ -88,13 +107,13 @@ pub(super) fn climb(target: &[u8]) -> Result<usize, &'static str> {
 }
 
 /// `mode SP name NUL hash rest`
-fn split(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8], &[u8])> {
+fn split(bytes: &[u8]) -> Option<[&[u8]; 4]> {
     let space = bytes.iter().take(8).position(|b| *b == b' ')?;
     let (mode, rest) = (&bytes[..space], &bytes[space + 1..]);
     let end = rest.iter().position(|b| *b == 0)?;
     let (name, rest) = (&rest[..end], &rest[end + 1..]);
     let (hash, rest) = rest.split_at_checked(HASH_BYTES)?;
-    Some((mode, name, hash, rest))
+    Some([mode, name, hash, rest])
 }
 
 fn broken(reason: &str) -> Unacceptable {
@@ -121,7 +140,9 @@ mod tests {
             assert_eq!(parse(&raw(&[(mode, "a")])).unwrap().len(), 1, "{mode}");
         }
         assert_eq!(parse(&raw(&[("160000", "a")])).unwrap().len(), 0);
-        for mode in ["10000", "104755", "100664", "040000", "20000", "60000", "140000", "0", "", "100777"] {
+        for mode in [
+            "10000", "104755", "100664", "040000", "20000", "60000", "140000", "0", "", "100777",
+        ] {
             assert!(parse(&raw(&[(mode, "a")])).is_err(), "{mode} was accepted");
         }
     }
