@@ -27,6 +27,9 @@ pub(crate) enum Failure {
     /// It closed the connection before it read the request, which can go elsewhere.
     #[error("it closed the connection")]
     Closed,
+    /// The client's doing: its request ended in the middle.
+    #[error("the body of the request broke off")]
+    HalfRequest,
     /// It may have acted on the request.
     #[error("the connection broke before an answer came: {0}")]
     Broken(hyper::Error),
@@ -129,6 +132,7 @@ async fn send(
                             carried.body = Some(unsent.into_body());
                             Failure::Closed
                         }
+                        None if error.error().is_user() => Failure::HalfRequest,
                         None => Failure::Broken(error.into_error()),
                     }),
                 };

@@ -65,7 +65,9 @@ pub(crate) async fn forward(
             way.back(answered, client_upgrade)
         }
         Err(response) => {
-            flight.failed();
+            if response.status().is_server_error() {
+                flight.failed();
+            }
             tracing::debug!(cluster = %route.cluster, status = %response.status(), "request failed");
             response
         }
@@ -108,7 +110,7 @@ async fn try_members(
                 let elsewhere = match &failure {
                     Failure::NotSent(_) | Failure::Closed => true,
                     Failure::Broken(_) => carried.replayable,
-                    Failure::Slow(_) => false,
+                    Failure::HalfRequest | Failure::Slow(_) => false,
                 };
                 last = Some((failure, upstream));
                 if !elsewhere {
@@ -121,8 +123,9 @@ async fn try_members(
         None => unavailable(&format!("cluster {} has no member ready", route.cluster)),
         Some((failure, upstream)) => {
             let status = match failure {
+                Failure::HalfRequest => return Err(words(StatusCode::BAD_REQUEST, &failure.to_string())),
                 Failure::Slow(_) => StatusCode::GATEWAY_TIMEOUT,
-                _ => StatusCode::BAD_GATEWAY,
+                Failure::NotSent(_) | Failure::Closed | Failure::Broken(_) => StatusCode::BAD_GATEWAY,
             };
             words(
                 status,

@@ -111,10 +111,14 @@ async fn serves_by_its_pipes_refuses_what_is_wrong_and_ends_in_order() {
         "a",
         "the last good set serves"
     );
-    let Outcome::Ok(Answer::Read(reading)) = plugin.ask(Call::Read).await else {
-        panic!("no reading");
-    };
-    assert_eq!((reading.revision, reading.clusters[0].served), (7, 1));
+    until("the request is counted", async || {
+        let Outcome::Ok(Answer::Read(reading)) = plugin.ask(Call::Read).await else {
+            panic!("no reading");
+        };
+        assert_eq!(reading.revision, 7);
+        (reading.clusters[0].served == 1).then_some(())
+    })
+    .await;
 
     let waiting = tokio::spawn(async move { client.get("/gate").await });
     until("the slow request arrives", async || {
@@ -135,6 +139,16 @@ async fn serves_by_its_pipes_refuses_what_is_wrong_and_ends_in_order() {
         "a",
         "what was in flight is finished"
     );
+    let ended = tokio::time::timeout(DEADLINE, plugin.child.wait()).await;
+    assert!(ended.expect("the process ends").unwrap().success());
+}
+
+#[tokio::test]
+async fn ends_in_order_on_sigterm_while_stdin_stays_open() {
+    let mut plugin = Plugin::start();
+    assert!(matches!(plugin.ask(Call::Read).await, Outcome::Ok(_)));
+    let id = i32::try_from(plugin.child.id().unwrap()).unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), nix::sys::signal::Signal::SIGTERM).unwrap();
     let ended = tokio::time::timeout(DEADLINE, plugin.child.wait()).await;
     assert!(ended.expect("the process ends").unwrap().success());
 }

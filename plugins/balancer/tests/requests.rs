@@ -197,6 +197,21 @@ async fn bad_requests_are_refused_and_good_ones_served_after_them() {
 }
 
 #[tokio::test]
+async fn a_request_that_ends_in_the_middle_is_no_failure_of_a_member() {
+    let member = Member::start("a").await;
+    let mut running = Running::with(&[&member]).await;
+    let broken =
+        b"POST /echo HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\nnonsense\r\n";
+    let answer = raw(&running, broken).await;
+    assert!(answer.is_empty() || answer.contains("400"), "{answer}");
+    let reading = until("nothing is in flight", async || {
+        Some(running.reading().await).filter(|reading| reading.in_flight == 0)
+    })
+    .await;
+    assert_eq!((reading.failed, reading.served), (0, 0));
+}
+
+#[tokio::test]
 async fn a_client_that_expects_a_go_ahead_gets_it() {
     let member = Member::start("a").await;
     let running = Running::with(&[&member]).await;
