@@ -81,7 +81,8 @@ async fn two_hundred_kills_during_scaling_lose_and_double_nothing() {
     for kill in 1..=KILLS {
         let size = SIZES[usize::try_from(dice.roll(SIZES.len() as u64)).unwrap()];
         let path = format!("/api/clusters/{}/scale", plan.cluster());
-        let order = stack.api().post(&path, Some(&json!({"size": size})));
+        let body = json!({"size": size});
+        let order = stack.api().post(&path, Some(&body));
         let moment = Duration::from_millis(dice.roll(250));
         // The order may be under way when the server dies: then either size is right, but no third.
         let mut possible = vec![acknowledged, size];

@@ -1,0 +1,165 @@
+//! What the agent costs at rest, beside node_exporter (scraped each second) and collectd (cpu, load, memory at 1 s).
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use cartridge_tests::blueprint::Plan;
+use cartridge_tests::measure::{Usage, usage};
+use cartridge_tests::stack::{self, Stack};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, Command};
+
+use crate::{Failure, Row, row};
+
+const LENGTH: Duration = Duration::from_secs(60);
+const WARM_UP: Duration = Duration::from_secs(5);
+const EXPORTER: &str = "127.0.0.1:19100";
+
+/// What a process used during the measured time, scaled to a minute and to a second.
+struct Rate {
+    end: Usage,
+    cpu_ms_per_minute: f64,
+    switches_per_second: f64,
+}
+
+fn rate(begin: Usage, end: Usage, length: Duration) -> Rate {
+    let seconds = length.as_secs_f64();
+    Rate {
+        end,
+        cpu_ms_per_minute: (end.cpu - begin.cpu).as_secs_f64() * 1000.0 * 60.0 / seconds,
+        #[allow(clippy::cast_precision_loss, reason = "a small count")]
+        switches_per_second: (end.switches - begin.switches) as f64 / seconds,
+    }
+}
+
+fn start(program: &str, arguments: &[&str]) -> Result<Child, Failure> {
+    Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|e| format!("{program}: {e}").into())
+}
+
+fn collectd(folder: &Path) -> Result<Child, Failure> {
+    let configuration = folder.join("collectd.conf");
+    std::fs::write(
+        &configuration,
+        format!(
+            "BaseDir \"{0}\"\nPIDFile \"{0}/pid\"\nInterval 1\nLoadPlugin cpu\nLoadPlugin load\nLoadPlugin memory\n",
+            folder.display()
+        ),
+    )?;
+    start(
+        "/usr/sbin/collectd",
+        &["-f", "-C", &configuration.display().to_string()],
+    )
+}
+
+async fn scrape_each_second() {
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tick.tick().await;
+        let Ok(mut socket) = tokio::net::TcpStream::connect(EXPORTER).await else {
+            continue;
+        };
+        let asked = b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n";
+        let mut answer = Vec::new();
+        if socket.write_all(asked).await.is_ok() {
+            let _ = tokio::time::timeout(Duration::from_secs(2), socket.read_to_end(&mut answer)).await;
+        }
+    }
+}
+
+async fn active_agent(stack: &Stack) -> Result<u32, Failure> {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let active = stack
+            .api()
+            .members()
+            .await?
+            .iter()
+            .any(cartridge_tests::api::Member::is_active);
+        let agent = stack.processes().into_iter().find(|process| process.is_agent());
+        if let (true, Some(agent)) = (active, agent) {
+            return Ok(u32::try_from(agent.pid)?);
+        }
+        if Instant::now() > deadline {
+            return Err("no member became active".into());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Size, memory, processor time and wake-ups.
+pub async fn figures() -> Result<Vec<Row>, Failure> {
+    let folder = tempfile::tempdir()?;
+    let stack = Stack::start(&folder.path().join("data"), &[]).await?;
+    let mut plan = Plan::hello(&stack::bin_dir(), "rest");
+    plan.max = 1;
+    plan.deploy(stack.api()).await?;
+    let agent = active_agent(&stack).await?;
+    let exporter = start(
+        "prometheus-node-exporter",
+        &[&format!("--web.listen-address={EXPORTER}")],
+    )?;
+    let collectd = collectd(folder.path())?;
+    let scraping = tokio::spawn(scrape_each_second());
+
+    let pids = [Some(agent), exporter.id(), collectd.id()].map(|pid| pid.ok_or("a peer ended early"));
+    let pids = [pids[0]?, pids[1]?, pids[2]?];
+    tokio::time::sleep(WARM_UP).await;
+    let begun = Instant::now();
+    let begin = [usage(pids[0])?, usage(pids[1])?, usage(pids[2])?];
+    tokio::time::sleep(LENGTH).await;
+    let length = begun.elapsed();
+    let rates: Vec<Rate> = pids
+        .iter()
+        .zip(begin)
+        .map(|(pid, begin)| Ok(rate(begin, usage(*pid)?, length)))
+        .collect::<Result<_, std::io::Error>>()?;
+    scraping.abort();
+
+    let size = std::fs::metadata(stack::binary("cartridge-agent")?)?.len();
+    Ok(rows(&rates, size))
+}
+
+#[allow(clippy::cast_precision_loss, reason = "sizes for people")]
+fn rows(rates: &[Rate], size: u64) -> Vec<Row> {
+    let beside = |figure: &dyn Fn(&Rate) -> f64| {
+        let ours = figure(&rates[0]);
+        let peer = |rate: &Rate| format!("{:.1} ({:.2}x)", figure(rate), ours / figure(rate));
+        (
+            format!("{ours:.1}"),
+            format!("node_exporter {}, collectd {}", peer(&rates[1]), peer(&rates[2])),
+        )
+    };
+    let mut rows = vec![row(
+        "size, static and stripped, MiB",
+        format!("{:.2}", size as f64 / 1_048_576.0),
+        "",
+        "8",
+    )];
+    let figures: [(&str, &dyn Fn(&Rate) -> f64, &str); 4] = [
+        (
+            "RSS, MB",
+            &|rate| rate.end.rss_kib as f64 * 1024.0 / 1e6,
+            "under 6",
+        ),
+        ("PSS, MB", &|rate| rate.end.pss_kib as f64 * 1024.0 / 1e6, ""),
+        (
+            "CPU, ms a minute",
+            &|rate| rate.cpu_ms_per_minute,
+            "below collectd's",
+        ),
+        ("context switches a second", &|rate| rate.switches_per_second, ""),
+    ];
+    for (what, figure, aim) in figures {
+        let (ours, peers) = beside(figure);
+        rows.push(row(what, ours, peers, aim));
+    }
+    rows
+}

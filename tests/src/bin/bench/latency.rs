@@ -1,0 +1,139 @@
+//! How fast a member starts, how fast a decision becomes a member, how fast a killed one is replaced.
+
+use std::time::{Duration, Instant};
+
+use cartridge_tests::api::Member;
+use cartridge_tests::blueprint::Plan;
+use cartridge_tests::measure::median;
+use cartridge_tests::process;
+use cartridge_tests::stack::{self, Stack};
+use serde_json::json;
+
+use crate::{Failure, Row, row};
+
+const ROUNDS: usize = 9;
+const DEADLINE: Duration = Duration::from_secs(30);
+
+async fn wait(stack: &Stack, ready: impl Fn(&[Member]) -> bool) -> Result<Vec<Member>, Failure> {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let members = stack.api().members().await?;
+        if ready(&members) {
+            return Ok(members);
+        }
+        if Instant::now() > deadline {
+            return Err(format!("waited in vain: {members:?}").into());
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn active(members: &[Member]) -> usize {
+    members.iter().filter(|m| m.is_active()).count()
+}
+
+/// An order to have one member more, until it is active.
+async fn order_to_active(stack: &Stack, cluster: &str) -> Result<f64, Failure> {
+    wait(stack, |members| members.len() == 1 && active(members) == 1).await?;
+    let begun = Instant::now();
+    stack
+        .api()
+        .post(
+            &format!("/api/clusters/{cluster}/scale"),
+            Some(&json!({"size": 2})),
+        )
+        .await?;
+    wait(stack, |members| active(members) == 2).await?;
+    let took = begun.elapsed();
+    stack
+        .api()
+        .post(
+            &format!("/api/clusters/{cluster}/scale"),
+            Some(&json!({"size": 1})),
+        )
+        .await?;
+    Ok(took.as_secs_f64() * 1000.0)
+}
+
+/// From the death of a process until as many members serve as before, the victim among them or replaced.
+async fn killed_to_active(stack: &Stack, agent: bool) -> Result<f64, Failure> {
+    let before = wait(stack, |members| members.len() == 1 && active(members) == 1).await?;
+    let events = stack.api().follow(0);
+    let processes = stack.processes();
+    let victim = processes
+        .iter()
+        .find(|p| p.is_agent() == agent)
+        .ok_or("nothing to kill")?;
+    let begun = Instant::now();
+    process::kill9(victim.pid)?;
+    // It must have been noticed before "active again" means anything.
+    let last = stack.api().get::<serde_json::Value>("/api/status").await?["seq"]
+        .as_u64()
+        .unwrap_or(0);
+    drop(events);
+    let noticed = begun + DEADLINE;
+    loop {
+        let now = stack.api().get::<serde_json::Value>("/api/status").await?["seq"]
+            .as_u64()
+            .unwrap_or(0);
+        let members = stack.api().members().await?;
+        if (now > last || members != before) && active(&members) == 1 && process_lives(stack, victim.pid) {
+            return Ok(begun.elapsed().as_secs_f64() * 1000.0);
+        }
+        if Instant::now() > noticed {
+            return Err(format!("nobody noticed that process {} died", victim.pid).into());
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Whether an application runs again that is not the victim.
+fn process_lives(stack: &Stack, victim: i32) -> bool {
+    let processes = stack.processes();
+    processes.iter().all(|p| p.pid != victim) && processes.iter().any(|p| !p.is_agent())
+}
+
+/// Medians.
+pub async fn figures() -> Result<Vec<Row>, Failure> {
+    let folder = tempfile::tempdir()?;
+    let stack = Stack::start(folder.path(), &[]).await?;
+    let plan = Plan::hello(&stack::bin_dir(), "speed");
+    plan.deploy(stack.api()).await?;
+    let cluster = plan.cluster();
+    let (mut orders, mut applications, mut agents) = (Vec::new(), Vec::new(), Vec::new());
+    stack
+        .api()
+        .post(
+            &format!("/api/clusters/{cluster}/scale"),
+            Some(&json!({"size": 1})),
+        )
+        .await?;
+    for _ in 0..ROUNDS {
+        orders.push(order_to_active(&stack, &cluster).await?);
+    }
+    for _ in 0..ROUNDS {
+        applications.push(killed_to_active(&stack, false).await?);
+        agents.push(killed_to_active(&stack, true).await?);
+    }
+    let shown = |values: &mut [f64]| format!("{:.0} ms", median(values));
+    Ok(vec![
+        row(
+            "order to scale -> new member Active",
+            shown(&mut orders),
+            "",
+            "under 1 s",
+        ),
+        row(
+            "kill -9 of an application -> serving again",
+            shown(&mut applications),
+            "Swarm 5.6 s (measured before)",
+            "under 3 s",
+        ),
+        row(
+            "kill -9 of an agent -> replacement Active",
+            shown(&mut agents),
+            "Swarm 5.6 s (measured before)",
+            "under 3 s",
+        ),
+    ])
+}
