@@ -77,8 +77,8 @@ pub enum ApiFault {
 pub struct ClientFile {
     /// `https://host:port`.
     pub server: String,
-    /// PEM file of the authority.
-    pub ca: Option<PathBuf>,
+    /// PEM text of the authority, or a file with it, relative to this one.
+    pub ca: Option<String>,
     /// User name, with `password`.
     pub user: Option<String>,
     /// Password.
@@ -88,15 +88,24 @@ pub struct ClientFile {
 }
 
 impl ClientFile {
-    /// Reads the file that the server wrote.
+    /// Reads the file that the server wrote, and the authority's.
     pub fn read(path: &Path) -> Result<Self, ApiFault> {
-        let fault = |reason: String| ApiFault::File {
+        let mut file: Self = serde_json::from_str(&read(path)?).map_err(|e| ApiFault::File {
             path: path.to_owned(),
-            reason,
-        };
-        let text = std::fs::read_to_string(path).map_err(|e| fault(e.to_string()))?;
-        serde_json::from_str(&text).map_err(|e| fault(format!("line {}, column {}", e.line(), e.column())))
+            reason: format!("line {}, column {}", e.line(), e.column()),
+        })?;
+        if let Some(ca) = file.ca.take_if(|ca| !ca.starts_with("-----")) {
+            file.ca = Some(read(&path.with_file_name("").join(ca))?);
+        }
+        Ok(file)
     }
+}
+
+fn read(path: &Path) -> Result<String, ApiFault> {
+    std::fs::read_to_string(path).map_err(|e| ApiFault::File {
+        path: path.to_owned(),
+        reason: e.to_string(),
+    })
 }
 
 /// The API of one server.

@@ -2,7 +2,6 @@
 //!
 //! It refuses to know what is asked of whom.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,14 +11,9 @@ use rustls_pki_types::pem::PemObject;
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
 pub enum NoClient {
-    /// The authority's file cannot be used.
-    #[error("cannot read certificates from {path}: {reason}")]
-    Authority {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
+    /// The authority's certificate cannot be used.
+    #[error("the authority's certificate is no PEM text: {0}")]
+    Pem(#[from] rustls_pki_types::pem::Error),
     /// Cryptography refused the settings.
     #[error("cannot set up TLS: {0}")]
     Tls(#[from] rustls::Error),
@@ -28,18 +22,12 @@ pub enum NoClient {
     Build(#[from] reqwest::Error),
 }
 
-/// A client that trusts the authority in `ca` and nobody else; without one it can speak plain HTTP only.
-pub fn client(ca: Option<&Path>) -> Result<reqwest::Client, NoClient> {
+/// A client that trusts the authority whose certificate `authority` holds as PEM text, and nobody else; without one
+/// it can speak plain HTTP only.
+pub fn client(authority: Option<&str>) -> Result<reqwest::Client, NoClient> {
     let mut roots = rustls::RootCertStore::empty();
-    if let Some(path) = ca {
-        let fault = |reason: String| NoClient::Authority {
-            path: path.to_owned(),
-            reason,
-        };
-        for certificate in CertificateDer::pem_file_iter(path).map_err(|e| fault(e.to_string()))? {
-            let certificate = certificate.map_err(|e| fault(e.to_string()))?;
-            roots.add(certificate).map_err(|e| fault(e.to_string()))?;
-        }
+    for certificate in CertificateDer::pem_slice_iter(authority.unwrap_or_default().as_bytes()) {
+        roots.add(certificate?)?;
     }
     let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()?

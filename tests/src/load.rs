@@ -149,10 +149,14 @@ async fn drive(mut orders: watch::Receiver<Orders>, tally: Arc<Mutex<Tally>>) {
     let mut in_flight = JoinSet::new();
     let mut turns = Turns::default();
     let mut due = Instant::now();
+    let mut now = orders.borrow().clone();
+    let mut fresh = true;
     loop {
-        let now = orders.borrow_and_update().clone();
-        turns.keep(&now.balancers);
-        pool.keep(|address| now.balancers.iter().any(|b| b.address == address));
+        if std::mem::take(&mut fresh) {
+            now = orders.borrow_and_update().clone();
+            turns.keep(&now.balancers);
+            pool.keep(now.balancers.iter().map(|b| b.address));
+        }
         let mut room = room(now.pace, in_flight.len(), &mut due);
         while room > 0 {
             let Some(address) = turns.next() else { break };
@@ -162,7 +166,10 @@ async fn drive(mut orders: watch::Receiver<Orders>, tally: Arc<Mutex<Tally>>) {
         }
         let idle = turns.is_empty();
         tokio::select! {
-            changed = orders.changed() => if changed.is_err() { break },
+            changed = orders.changed() => match changed {
+                Ok(()) => fresh = true,
+                Err(_) => break,
+            },
             Some(_) = in_flight.join_next() => {}
             () = tokio::time::sleep_until(due.into()), if !idle && matches!(now.pace, Pace::PerSecond(_)) => {}
         }

@@ -194,7 +194,70 @@ fn keep(event: Event, collected: &Mutex<Vec<Event>>, told: &watch::Sender<u64>) 
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::super::ClientFile;
     use super::*;
+
+    /// Serves numbered events, a few per connection, each stream beginning one event too early.
+    async fn server(per_connection: u64) -> (String, AbortOnDropHandle<()>) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let task = tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.unwrap());
+                }
+                let head = String::from_utf8(head).unwrap();
+                assert!(
+                    head.contains("authorization: Basic YWRhOnB3") && head.contains("follow=true"),
+                    "{head}"
+                );
+                let after: u64 = head
+                    .split("after=")
+                    .nth(1)
+                    .unwrap()
+                    .split('&')
+                    .next()
+                    .unwrap()
+                    .parse()
+                    .unwrap();
+                let mut answer =
+                    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n: ping\n\n".to_owned();
+                for seq in after.max(1)..after + per_connection {
+                    answer +=
+                        &format!("data: {{\"seq\":{seq},\"kind\":\"member-joined\",\"text\":\"{seq}\"}}\n\n");
+                }
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        (url, AbortOnDropHandle::new(task))
+    }
+
+    #[tokio::test]
+    async fn events_are_collected_once_and_in_order_over_broken_connections() {
+        let (url, _server) = server(4).await;
+        let file = ClientFile {
+            server: url,
+            ca: None,
+            user: Some("ada".into()),
+            password: Some("pw".into()),
+            token: None,
+        };
+        let events = Api::new(file).unwrap().follow(0);
+        let tenth = events
+            .wait_for("number 10", Duration::from_secs(20), |e| e.seq == 10)
+            .await
+            .unwrap();
+        assert_eq!(tenth.text, "10");
+        let seen: Vec<_> = events.after(0).iter().map(|e| e.seq).take(10).collect();
+        assert_eq!(seen, (1..=10).collect::<Vec<_>>());
+        let never = events
+            .wait_for("never", Duration::from_millis(50), |e| e.kind == "never")
+            .await;
+        assert!(never.unwrap_err().to_string().contains("member-joined"));
+    }
 
     #[test]
     fn a_repeated_event_is_kept_once_and_other_lines_are_none() {

@@ -46,10 +46,11 @@ fn settings(options: Options) -> Result<Settings, String> {
             other => other.flatten(),
         };
     let authorization = options.hook_authorization.as_ref().map(read).transpose()?;
+    let authority = options.hook_ca.as_ref().map(read).transpose()?;
     let hook = options.hook.map(|url| WebHook {
         url,
         authorization,
-        ca: options.hook_ca,
+        authority,
     });
     Ok(Settings {
         root: options.root,

@@ -152,7 +152,7 @@ async fn each_push_that_changes_something_is_told_once() {
     bench.server.set_hook(Some(WebHook {
         url: hook,
         authorization,
-        ca: None,
+        authority: None,
     }));
     bench.repository.push_to(&url).await.unwrap();
     bench
@@ -184,7 +184,7 @@ async fn a_refused_web_hook_is_counted_and_does_not_fail_the_push() {
     bench.server.set_hook(Some(WebHook {
         url: hook,
         authorization: None,
-        ca: None,
+        authority: None,
     }));
     bench
         .repository

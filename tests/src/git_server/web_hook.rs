@@ -24,8 +24,8 @@ pub struct WebHook {
     pub url: String,
     /// Value of the `Authorization` header. Secret.
     pub authorization: Option<String>,
-    /// The authority that signed the listener's certificate, for `https`.
-    pub ca: Option<PathBuf>,
+    /// PEM text of the authority that signed the listener's certificate, for `https`.
+    pub authority: Option<String>,
 }
 
 /// What became of the calls.
@@ -104,7 +104,7 @@ async fn references(repository: &Path) -> Vec<u8> {
 }
 
 async fn tell(hook: &WebHook, repository_url: &str) -> Result<(), String> {
-    let client = crate::https::client(hook.ca.as_deref()).map_err(|e| e.to_string())?;
+    let client = crate::https::client(hook.authority.as_deref()).map_err(|e| e.to_string())?;
     let body = serde_json::json!({ "repository": { "url": repository_url } });
     let mut call = client.post(&hook.url).timeout(DEADLINE).json(&body);
     if let Some(value) = &hook.authorization {

@@ -54,19 +54,24 @@ pub(super) struct Outcome {
     pub status: Option<u16>,
     pub member: Option<String>,
     pub release: Option<String>,
-    /// Why it counts as failed: no answer, an answer cut short, or a status from 500 up.
+    /// Why it counts as failed: no answer, an answer cut short, or a status from 400 up.
     pub fault: Option<String>,
 }
 
 type Connection = SendRequest<Full<Bytes>>;
 
+/// Idle connections by balancer; a balancer that is not wanted has no entry, and nothing is kept for it.
 #[derive(Default)]
 pub(super) struct Pool(Mutex<BTreeMap<SocketAddr, Vec<Connection>>>);
 
 impl Pool {
-    /// Closes idle connections to whoever is not wanted any more.
-    pub(super) fn keep(&self, wanted: impl Fn(SocketAddr) -> bool) {
-        self.lock().retain(|address, _| wanted(*address));
+    /// Closes idle connections to whoever is not among `wanted`, now and when requests under way end.
+    pub(super) fn keep(&self, wanted: impl Iterator<Item = SocketAddr>) {
+        let mut pool = self.lock();
+        let mut old = std::mem::take(&mut *pool);
+        *pool = wanted
+            .map(|address| (address, old.remove(&address).unwrap_or_default()))
+            .collect();
     }
 
     /// One request, one answer or one fault.
@@ -75,7 +80,7 @@ impl Pool {
         match tokio::time::timeout(target.deadline, self.exchange(target, address, &mut outcome)).await {
             Ok(Ok(())) => {
                 let status = outcome.status.unwrap_or_default();
-                if status >= 500 {
+                if status >= 400 {
                     outcome.fault = Some(format!("status {status}"));
                 }
             }
@@ -129,9 +134,11 @@ impl Pool {
 
     fn give_back(&self, address: SocketAddr, connection: Connection) {
         let mut pool = self.lock();
-        let connections = pool.entry(address).or_default();
-        if !connection.is_closed() && connections.len() < MAX_IDLE {
-            connections.push(connection);
+        match pool.get_mut(&address) {
+            Some(connections) if !connection.is_closed() && connections.len() < MAX_IDLE => {
+                connections.push(connection)
+            }
+            _ => {}
         }
     }
 

@@ -87,7 +87,7 @@ pub struct Second {
 pub struct Report {
     /// Requests begun.
     pub sent: u64,
-    /// Answered with a status below 500, completely.
+    /// Answered with a status below 400, completely.
     pub ok: u64,
     /// Failed though nobody killed anything: what the platform answers for.
     pub failed: u64,

@@ -2,11 +2,10 @@
 //!
 //! It refuses to know the order of the story.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cartridge_tests::api::{Api, ApiFault, Event, Events, Member, NoEvent};
+use cartridge_tests::api::{Api, ApiFault, ClientFile, Event, Events, Member, NoEvent};
 use cartridge_tests::git_server::{GitServer, Settings, WebHook};
 use cartridge_tests::load::{Load, Pace, Target};
 use cartridge_tests::process::MemberProcess;
@@ -24,7 +23,7 @@ pub(crate) const APPLICATION: &str = "hello";
 /// How long anything that the story waits for may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 /// What the load asks for: a request that keeps a member busy for a while.
-const WORK: &str = "/work?ms=100";
+const WORK: &str = "/?wait_ms=100";
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Why the story cannot go on.
@@ -90,7 +89,7 @@ impl Stage {
             stack.api().server(),
             git.url("hello.git")
         ));
-        git.set_hook(Some(hook(&stack)));
+        git.set_hook(Some(hook(&stack)?));
         let load = Arc::new(Load::start(
             Target::get("web.hello.test", WORK),
             Pace::Concurrent(0),
@@ -232,8 +231,8 @@ impl Stage {
         self.narrator.plain(&format!(
             "\nIt stays up. To look at it:\n\
              \x20 dashboard     {server}/   (user and password: {file})\n\
-             \x20 members       {bin} --config {file} get members\n\
-             \x20 events        {bin} --config {file} events -f\n\
+             \x20 members       {bin} --client {file} get members\n\
+             \x20 events        {bin} --client {file} events -f\n\
              \x20 new release   edit {work}/index.html; git -C {work} commit -am change; git -C {work} push origin main\n\
              \x20 server's log  {}\n\
              Ctrl-C stops everything and removes the folder.",
@@ -249,17 +248,14 @@ impl Stage {
     }
 }
 
-fn hook(stack: &Stack) -> WebHook {
-    let ca = read_ca(&stack.client_file());
-    WebHook {
-        url: format!("{}/api/repo/notify", stack.api().server()),
+fn hook(stack: &Stack) -> Result<WebHook, Fault> {
+    let authority = ClientFile::read(&stack.client_file())?.ca;
+    let url = format!("{}/api/repo/notify", stack.api().server());
+    Ok(WebHook {
+        url,
         authorization: stack.api().authorization(),
-        ca,
-    }
-}
-
-fn read_ca(client_file: &Path) -> Option<PathBuf> {
-    cartridge_tests::api::ClientFile::read(client_file).ok()?.ca
+        authority,
+    })
 }
 
 /// The application members that serve.
