@@ -18,10 +18,15 @@ use crate::blueprint::{
     Repository,
 };
 
+mod fits;
 mod fold;
+mod fold_clusters;
+mod fold_members;
 mod read;
 
+pub(crate) use fits::member_of;
 pub use fold::Inapplicable;
+pub use fold_clusters::{BALANCER_CARTRIDGE, balancer_cluster};
 
 /// All facts. `Serialize` makes it a snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -5,17 +5,15 @@
 
 use cartridge_protocol::Millis;
 
-use super::World;
-use crate::record::Entry;
+use super::{ApplicationState, ApplicationStatus, ClusterInstance, Paused, ReleaseState, World};
+use crate::record::{Entry, Record};
 
 /// An entry that contradicts the world.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("journal entry {seq} ({kind}) does not fit the world: {problem}")]
+#[error("journal entry {seq} does not fit the world: {problem}")]
 pub struct Inapplicable {
     /// Which entry.
     pub seq: u64,
-    /// Its record's kind.
-    pub kind: &'static str,
     /// What contradicts what.
     pub problem: String,
 }
@@ -23,8 +21,317 @@ pub struct Inapplicable {
 impl World {
     /// Applies the entry that follows [`World::seq`]; `now` becomes the `since` of what changes.
     pub fn apply(&mut self, entry: &Entry, now: Millis) -> Result<(), Inapplicable> {
-        let _ = now;
+        let refused = |problem: String| Inapplicable { seq: entry.seq, problem };
+        if entry.seq != self.seq + 1 {
+            return Err(refused(format!("entry {} was expected", self.seq + 1)));
+        }
+        self.fits(&entry.record).map_err(refused)?;
         self.seq = entry.seq;
+        self.change(&entry.record, now);
         Ok(())
+    }
+
+    /// Makes every wait begin now: for a world that was read from a snapshot, so that it equals one that was
+    /// replayed now.
+    pub fn resume_at(&mut self, now: Millis) {
+        for cluster in self.clusters.values_mut() {
+            cluster.drains.iter_mut().for_each(|at| *at = now);
+            for instance in cluster.instances.values_mut() {
+                instance.since = now;
+                instance.ending = instance.ending.map(|_| now);
+                if instance.failures > 0 {
+                    instance.failed = now;
+                }
+            }
+        }
+        for member in self.members.values_mut() {
+            member.since = now;
+        }
+    }
+
+    /// `record` fits.
+    fn change(&mut self, record: &Record, now: Millis) {
+        match record {
+            Record::InstallationCreated { installation } => self.installation.clone_from(installation),
+            Record::OrchestratorStarted { epoch } => self.epoch = *epoch,
+            Record::AutomationPaused { by, reason } => {
+                self.paused = Some(Paused {
+                    by: by.clone(),
+                    reason: reason.clone(),
+                });
+            }
+            Record::AutomationResumed { .. } => self.paused = None,
+            Record::BurstStarted { .. }
+            | Record::BurstEnding { .. }
+            | Record::BurstEnded { .. }
+            | Record::ClusterResized { .. }
+            | Record::ClusterSizeOrdered { .. }
+            | Record::RepositoryAnnounced { .. } => self.change_cluster(record, now),
+            Record::ReleaseProposed { .. }
+            | Record::ReleaseAccepted { .. }
+            | Record::ReleaseRejected { .. }
+            | Record::ReleaseUnpinned { .. } => self.change_release(record),
+            Record::ApplicationPut(_)
+            | Record::RepositorySecretSealed { .. }
+            | Record::ApplicationRemoved { .. }
+            | Record::ApplicationDeployed { .. }
+            | Record::ApplicationUndeploying { .. }
+            | Record::ApplicationUndeployed { .. } => self.change_application(record),
+            other => match super::member_of(other) {
+                Some((member, _)) => self.change_member(other, member, now),
+                None => self.change_resource(other),
+            },
+        }
+    }
+
+    fn change_resource(&mut self, record: &Record) {
+        let revision = self.seq;
+        match record {
+            Record::CartridgePut(cartridge) => {
+                self.touch(|cluster| cluster.cartridge == cartridge.cartridge_type, revision);
+                self.cartridges
+                    .insert(cartridge.cartridge_type.clone(), (**cartridge).clone());
+            }
+            Record::CartridgeRemoved { cartridge_type } => {
+                self.cartridges.remove(cartridge_type);
+            }
+            Record::AutoscalingPolicyPut(policy) => {
+                self.autoscaling_policies.insert(policy.id.clone(), (**policy).clone());
+            }
+            Record::AutoscalingPolicyRemoved { id } => {
+                self.autoscaling_policies.remove(id);
+            }
+            Record::DeploymentPolicyPut(policy) => {
+                self.deployment_policies.insert(policy.id.clone(), (**policy).clone());
+            }
+            Record::DeploymentPolicyRemoved { id } => {
+                self.deployment_policies.remove(id);
+            }
+            Record::ApplicationPolicyPut(policy) => {
+                self.application_policies.insert(policy.id.clone(), (**policy).clone());
+            }
+            Record::ApplicationPolicyRemoved { id } => {
+                self.application_policies.remove(id);
+            }
+            Record::NetworkPartitionPut(partition) => {
+                self.touch(|cluster| cluster.instances.contains_key(&partition.id), revision);
+                self.network_partitions
+                    .insert(partition.id.clone(), (**partition).clone());
+            }
+            Record::NetworkPartitionRemoved { id } => {
+                self.network_partitions.remove(id);
+            }
+            other => unreachable!("no resource record: {other:?}"),
+        }
+    }
+
+    fn touch(&mut self, which: impl Fn(&super::Cluster) -> bool, revision: u64) {
+        for cluster in self.clusters.values_mut().filter(|cluster| which(cluster)) {
+            cluster.revision = revision;
+            cluster.told = revision;
+        }
+    }
+
+    fn change_application(&mut self, record: &Record) {
+        let revision = self.seq;
+        match record {
+            Record::ApplicationPut(blueprint) => {
+                let mut blueprint = (**blueprint).clone();
+                for subscription in &mut blueprint.cartridges {
+                    if let Some(repository) = &mut subscription.artifact_repository {
+                        repository.repo_password = None;
+                    }
+                }
+                let id = blueprint.application_id.clone();
+                let before = self.applications.remove(&id);
+                let state = ApplicationState {
+                    blueprint,
+                    status: before.map_or(ApplicationStatus::Created, |before| before.status),
+                    revision,
+                };
+                let runs = state.status != ApplicationStatus::Created;
+                self.applications.insert(id.clone(), state);
+                if runs {
+                    self.describe_clusters(&id);
+                }
+            }
+            Record::RepositorySecretSealed {
+                application,
+                alias,
+                sealed,
+            } => self.seal(application, alias, sealed),
+            Record::ApplicationRemoved { application } => {
+                self.applications.remove(application);
+                self.sealed.remove(application);
+            }
+            Record::ApplicationDeployed { application, policy } => {
+                let status = ApplicationStatus::Deployed { policy: policy.clone() };
+                self.set_status(application, status);
+                self.describe_clusters(application);
+            }
+            Record::ApplicationUndeploying { application, force } => {
+                self.set_status(application, ApplicationStatus::Undeploying { force: *force });
+                self.touch(|cluster| cluster.application == *application, revision);
+            }
+            Record::ApplicationUndeployed { application } => {
+                self.set_status(application, ApplicationStatus::Created);
+                let gone = |cluster: &super::Cluster| cluster.application == *application;
+                for cluster in self.clusters.values().filter(|cluster| gone(cluster)) {
+                    self.retired.insert(cluster.id.clone(), cluster.next_member);
+                }
+                self.clusters.retain(|_, cluster| !gone(cluster));
+            }
+            other => unreachable!("no application record: {other:?}"),
+        }
+    }
+
+    fn seal(&mut self, application: &cartridge_protocol::ApplicationId, alias: &str, sealed: &str) {
+        let revision = self.seq;
+        let of_application = self.sealed.entry(application.clone()).or_default();
+        if sealed.is_empty() {
+            of_application.remove(alias);
+        } else {
+            of_application.insert(alias.to_owned(), sealed.to_owned());
+        }
+        if of_application.is_empty() {
+            self.sealed.remove(application);
+        }
+        self.touch(
+            |cluster| cluster.application == *application && cluster.alias == alias,
+            revision,
+        );
+    }
+
+    fn set_status(&mut self, application: &cartridge_protocol::ApplicationId, status: ApplicationStatus) {
+        if let Some(state) = self.applications.get_mut(application) {
+            state.status = status;
+        }
+    }
+
+    fn change_cluster(&mut self, record: &Record, now: Millis) {
+        let revision = self.seq;
+        match record {
+            Record::BurstStarted {
+                application,
+                network_partition,
+                ..
+            } => self.start_burst(application, network_partition, now),
+            Record::BurstEnding {
+                application,
+                network_partition,
+                ..
+            } => {
+                for cluster in self.clusters.values_mut().filter(|c| c.application == *application) {
+                    if let Some(instance) = cluster.instances.get_mut(network_partition) {
+                        instance.ending = Some(now);
+                        cluster.revision = revision;
+                    }
+                }
+            }
+            Record::BurstEnded {
+                application,
+                network_partition,
+            } => {
+                for cluster in self.clusters.values_mut().filter(|c| c.application == *application) {
+                    if cluster.instances.remove(network_partition).is_some() {
+                        cluster.revision = revision;
+                    }
+                }
+            }
+            Record::ClusterResized {
+                cluster,
+                network_partition,
+                to,
+                ..
+            } => {
+                let instance = self.clusters.get_mut(cluster).map(|cluster| {
+                    let fresh = || ClusterInstance::new(now);
+                    cluster.instances.entry(network_partition.clone()).or_insert_with(fresh)
+                });
+                if let Some(instance) = instance {
+                    instance.desired = *to;
+                    instance.since = now;
+                }
+            }
+            Record::ClusterSizeOrdered { cluster, size, .. } => {
+                if let Some(cluster) = self.clusters.get_mut(cluster) {
+                    cluster.ordered_size = *size;
+                }
+            }
+            Record::RepositoryAnnounced { cluster } => {
+                if let Some(cluster) = self.clusters.get_mut(cluster) {
+                    cluster.looks += 1;
+                    cluster.told = revision;
+                }
+            }
+            other => unreachable!("no cluster record: {other:?}"),
+        }
+    }
+
+    fn change_release(&mut self, record: &Record) {
+        let revision = self.seq;
+        let (Record::ReleaseProposed { cluster, .. }
+        | Record::ReleaseAccepted { cluster, .. }
+        | Record::ReleaseRejected { cluster, .. }
+        | Record::ReleaseUnpinned { cluster, .. }) = record
+        else {
+            unreachable!("no release record: {record:?}")
+        };
+        let Some(cluster) = self.clusters.get_mut(cluster) else {
+            return;
+        };
+        cluster.told = revision;
+        cluster.release.apply(record);
+    }
+}
+
+impl ReleaseState {
+    fn apply(&mut self, record: &Record) {
+        match record {
+            Record::ReleaseProposed { commit, pinned, .. } => {
+                if let Some(before) = self.proposed.replace(commit.clone()).filter(|before| before != commit) {
+                    self.pass(before);
+                }
+                self.pinned = *pinned;
+                self.rejected.retain(|rejected| rejected.commit != *commit);
+            }
+            Record::ReleaseAccepted { commit, .. } => {
+                self.proposed = None;
+                if let Some(before) = self.accepted.replace(commit.clone()).filter(|before| before != commit) {
+                    self.pass(before.clone());
+                    self.previous = Some(before);
+                }
+            }
+            Record::ReleaseRejected { commit, reason, .. } => {
+                self.proposed = None;
+                self.rejected.push(super::Rejected {
+                    commit: commit.clone(),
+                    reason: reason.clone(),
+                });
+                let surplus = self.rejected.len().saturating_sub(super::MAX_COMMITS);
+                self.rejected.drain(..surplus);
+            }
+            _ => self.pinned = false,
+        }
+    }
+
+    fn pass(&mut self, commit: cartridge_protocol::CommitId) {
+        self.passed.retain(|passed| *passed != commit);
+        self.passed.push(commit);
+        let surplus = self.passed.len().saturating_sub(super::MAX_COMMITS);
+        self.passed.drain(..surplus);
+    }
+}
+
+impl ClusterInstance {
+    /// Nobody wanted there yet.
+    pub(super) const fn new(now: Millis) -> Self {
+        Self {
+            desired: 0,
+            since: now,
+            ending: None,
+            failures: 0,
+            failed: Millis::ZERO,
+        }
     }
 }
