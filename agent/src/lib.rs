@@ -2,4 +2,8 @@
 //!
 //! This crate refuses to decide anything that a saved set of values could decide; that is the plan's part.
 
+pub mod agent;
+pub mod cli;
 pub mod host;
+pub mod link;
+pub mod plugin;

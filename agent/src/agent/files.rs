@@ -1,0 +1,304 @@
+//! The member's files: which repository, which commit, and the one piece of blocking work that is under way.
+//!
+//! Refuses to choose moves (the plan does) and to know when a switch is allowed (the member's life does).
+
+use std::time::Duration;
+
+use cartridge_agent_plan::backoff::doubled;
+use cartridge_agent_plan::release::{self, DEFAULT_KEEP, Move, ShelfState, Wanted};
+use cartridge_agent_plan::settings::Settings;
+use cartridge_agent_plan::text::one_line;
+use cartridge_protocol::link::{DesiredArtifacts, MAX_REFUSED, Refused};
+use cartridge_protocol::{CommitId, Millis};
+use tokio::sync::mpsc;
+
+use super::Event;
+use crate::host::clock::chance;
+use crate::host::git::{self, Remote, Stop};
+use crate::host::shelf::{Shelf, ShelfError};
+
+/// Longest wait between two tries of a move.
+const RETRY_CAP: Millis = Millis(30_000);
+/// Longest look at a branch.
+const LOOK: Duration = Duration::from_secs(60);
+/// Shortest time between looks.
+const LEAST_POLL: u64 = 500;
+/// Most releases told.
+const MOST_STAGED: usize = 8;
+
+/// What came of a piece of work.
+#[derive(Debug)]
+pub(crate) enum Done {
+    /// The branch was looked at.
+    Looked(Result<CommitId, String>),
+    /// The shelf was looked at, and at most one move made.
+    Moved {
+        made: Move,
+        before: ShelfState,
+        after: ShelfState,
+    },
+    /// A move failed.
+    Failed {
+        made: Option<Move>,
+        fault: String,
+        refusal: bool,
+    },
+}
+
+/// What the loop has to know of it.
+#[derive(Default)]
+pub(super) struct Outcome {
+    pub(super) notices: Vec<String>,
+    pub(super) switched: Option<(CommitId, Option<CommitId>)>,
+}
+
+/// What hooks and the application are told about files.
+pub(super) struct InUse {
+    pub(super) any: bool,
+    pub(super) url: Option<String>,
+}
+
+pub(super) struct Files {
+    shelf: Option<Shelf>,
+    root: std::path::PathBuf,
+    allow_file: bool,
+    events: mpsc::Sender<Event>,
+    wanted: Option<DesiredArtifacts>,
+    state: ShelfState,
+    head: Option<CommitId>,
+    refused: Vec<Refused>,
+    previous: Option<CommitId>,
+    busy: bool,
+    stop: Stop,
+    /// Something changed since the shelf had nothing left to do.
+    restless: bool,
+    move_at: Millis,
+    tries: u32,
+    look_at: Millis,
+    last_fault: Option<String>,
+    could_switch: bool,
+}
+
+impl Files {
+    pub(super) fn open(settings: &Settings, events: mpsc::Sender<Event>) -> Result<Self, ShelfError> {
+        Ok(Self {
+            shelf: None,
+            root: settings.shelf.clone(),
+            allow_file: settings.allow_file,
+            events,
+            wanted: None,
+            state: ShelfState::default(),
+            head: None,
+            refused: Vec::new(),
+            previous: None,
+            busy: false,
+            stop: Stop::new(),
+            restless: true,
+            move_at: Millis::ZERO,
+            tries: 0,
+            look_at: Millis::ZERO,
+            last_fault: None,
+            could_switch: false,
+        })
+    }
+
+    pub(super) fn want(&mut self, wanted: &DesiredArtifacts) {
+        let before = self.wanted.replace(wanted.clone());
+        let same_place = before.as_ref().is_some_and(|b| b.url == wanted.url && b.branch == wanted.branch);
+        if !same_place {
+            self.head = None;
+        }
+        if before.as_ref().is_none_or(|b| !same_place || b.look != wanted.look) {
+            self.look_at = Millis::ZERO;
+        }
+        if before.as_ref() != Some(wanted) {
+            self.restless = true;
+            self.move_at = Millis::ZERO;
+            self.tries = 0;
+        }
+    }
+
+    /// When there is something to do.
+    pub(super) fn due(&self) -> Option<Millis> {
+        let wanted = self.wanted.is_some() && !self.busy;
+        let next = if self.restless { self.look_at.min(self.move_at) } else { self.look_at };
+        wanted.then_some(next)
+    }
+
+    /// Begins the next piece of work, if one is due.
+    pub(super) fn advance(&mut self, now: Millis, may_switch: bool) {
+        // A switch may have been held back before.
+        self.restless |= may_switch && !std::mem::replace(&mut self.could_switch, may_switch);
+        let Some(wanted) = self.wanted.clone().filter(|_| !self.busy) else { return };
+        if self.shelf.is_none() && self.move_at <= now {
+            match Shelf::open(&self.root) {
+                Ok(shelf) => self.shelf = Some(shelf),
+                Err(error) => return self.begin(move || failed(None, &error)),
+            }
+        }
+        let remote = self.remote(&wanted);
+        let stop = Stop::within(if self.look_at <= now { LOOK } else { Duration::from_secs(1800) });
+        if self.look_at <= now {
+            // A quarter either way, so that members do not ask in step.
+            let poll = Duration::from_millis(wanted.poll_interval_ms.max(LEAST_POLL)).mul_f64(0.75 + chance() / 2.0);
+            self.look_at = now.plus(Millis(u64::try_from(poll.as_millis()).unwrap_or(u64::MAX)));
+            self.stop = stop.clone();
+            self.begin(move || Done::Looked(git::head(&remote, &stop).map_err(|e| e.to_string())));
+        } else if self.restless && self.move_at <= now
+            && let Some(shelf) = self.shelf.clone()
+        {
+            self.stop = stop.clone();
+            let goal = self.goal(&wanted);
+            self.begin(move || make_move(&shelf, &goal, may_switch, &remote, &stop));
+        }
+    }
+
+    fn begin(&mut self, work: impl FnOnce() -> Done + Send + 'static) {
+        self.busy = true;
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            let done = tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Done::Failed {
+                made: None,
+                fault: format!("work on files was cut short: {e}"),
+                refusal: false,
+            });
+            let _ = events.send(Event::Files(done)).await;
+        });
+    }
+
+    fn remote(&self, wanted: &DesiredArtifacts) -> Remote {
+        Remote {
+            url: wanted.url.clone(),
+            branch: wanted.branch.clone(),
+            username: wanted.username.clone(),
+            password: wanted.password.clone(),
+            allow_file: self.allow_file,
+            roots: None,
+        }
+    }
+
+    fn goal(&self, wanted: &DesiredArtifacts) -> Wanted {
+        Wanted {
+            commit: wanted.commit.clone(),
+            head: self.head.clone(),
+            refused: self.refused.iter().map(|r| r.commit.clone()).collect(),
+            keep: DEFAULT_KEEP,
+            previous: self.previous.clone(),
+        }
+    }
+
+    /// Takes the result of a piece of work. `waiting`: the member's life waits for a release to become current.
+    pub(super) fn done(&mut self, done: Done, now: Millis, waiting: bool) -> Outcome {
+        self.busy = false;
+        let mut outcome = Outcome::default();
+        match done {
+            Done::Looked(Ok(head)) => {
+                if self.head.as_ref() != Some(&head) {
+                    outcome.notices.push(format!("the branch is at {}", head.short()));
+                    self.head = Some(head);
+                    self.restless = true;
+                }
+            }
+            Done::Looked(Err(fault)) => self.once(fault, &mut outcome),
+            Done::Moved { made, before, after } => {
+                self.tries = 0;
+                self.last_fault = None;
+                self.restless = made != Move::Nothing;
+                self.moved(made, before, &after, waiting, &mut outcome);
+                self.state = after;
+            }
+            Done::Failed { made, fault, refusal } => {
+                match made {
+                    Some(Move::Stage(commit)) if refusal => self.refuse(commit, &fault, None),
+                    _ => {
+                        self.move_at = now.plus(doubled(Millis(500), RETRY_CAP, self.tries));
+                        self.tries = self.tries.saturating_add(1);
+                    }
+                }
+                self.once(fault, &mut outcome);
+            }
+        }
+        outcome
+    }
+
+    fn moved(&mut self, made: Move, before: ShelfState, after: &ShelfState, waiting: bool, outcome: &mut Outcome) {
+        match made {
+            Move::Switch(to) => {
+                self.previous = before.current.clone();
+                outcome.notices.push(format!("{} is current", to.short()));
+                outcome.switched = Some((to, before.current));
+            }
+            Move::Stage(commit) => outcome.notices.push(format!("{} is staged", commit.short())),
+            _ => {}
+        }
+        // What is wanted was there already, from an earlier life of the agent.
+        let wanted = self.wanted.as_ref().and_then(|w| w.commit.as_ref());
+        if waiting && outcome.switched.is_none() && wanted.is_some() && after.current.as_ref() == wanted
+            && let Some(commit) = wanted.filter(|c| !self.refused.iter().any(|r| r.commit == **c))
+        {
+            outcome.switched = Some((commit.clone(), None));
+        }
+    }
+
+    /// The same fault is told once, not at every try.
+    fn once(&mut self, fault: String, outcome: &mut Outcome) {
+        if self.last_fault.as_ref() != Some(&fault) {
+            outcome.notices.push(fault.clone());
+            self.last_fault = Some(fault);
+        }
+    }
+
+    /// Never again this commit; back to the one that worked.
+    pub(super) fn refuse(&mut self, commit: CommitId, reason: &str, back: Option<CommitId>) {
+        self.refused.retain(|r| r.commit != commit);
+        if self.refused.len() == MAX_REFUSED {
+            self.refused.remove(0);
+        }
+        self.refused.push(Refused { commit, reason: one_line(reason, 1024) });
+        if back.is_some() {
+            self.previous = back;
+        }
+        self.restless = true;
+        self.move_at = Millis::ZERO;
+    }
+
+    pub(super) fn stop(&self) {
+        self.stop.raise();
+    }
+
+    pub(super) fn head(&self) -> Option<&CommitId> {
+        self.head.as_ref()
+    }
+
+    pub(super) fn staged(&self) -> Vec<CommitId> {
+        let from = self.state.whole.len().saturating_sub(MOST_STAGED);
+        self.state.whole[from..].to_vec()
+    }
+
+    pub(super) fn refused(&self) -> Vec<Refused> {
+        self.refused.clone()
+    }
+
+    pub(super) fn in_use(&self) -> InUse {
+        InUse { any: self.state.current.is_some(), url: self.wanted.as_ref().map(|w| w.url.clone()) }
+    }
+}
+
+fn make_move(shelf: &Shelf, goal: &Wanted, may_switch: bool, remote: &Remote, stop: &Stop) -> Done {
+    let before = match shelf.state() {
+        Ok(state) => state,
+        Err(error) => return failed(None, &error),
+    };
+    let made = match release::next(&before, goal) {
+        Move::Switch(_) if !may_switch => Move::Nothing,
+        other => other,
+    };
+    match shelf.carry_out(&made, remote, stop).and_then(|()| shelf.state()) {
+        Ok(after) => Done::Moved { made, before, after },
+        Err(error) => failed(Some(made), &error),
+    }
+}
+
+fn failed(made: Option<Move>, error: &ShelfError) -> Done {
+    Done::Failed { made, fault: error.to_string(), refusal: error.is_refusal() }
+}

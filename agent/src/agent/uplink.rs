@@ -1,0 +1,88 @@
+//! Sends batches: at once when the status changes, otherwise each interval, one at a time.
+//!
+//! Refuses to know what a status means.
+
+use cartridge_agent_plan::backoff::{LINK_CAP, jittered};
+use cartridge_agent_plan::outbox::{Carried, Outbox};
+use cartridge_protocol::Millis;
+use cartridge_protocol::link::{Phase, Status};
+use tokio::sync::mpsc;
+
+use super::Event;
+use crate::host::clock::chance;
+use crate::host::logs::Logs;
+use crate::link::{Link, LinkError};
+
+pub(super) struct Uplink {
+    pub(super) outbox: Outbox,
+    logs: Logs,
+    link: Link,
+    events: mpsc::Sender<Event>,
+    under_way: Option<(Carried, Status)>,
+    said: Option<Status>,
+    due: Millis,
+    tries: u32,
+}
+
+impl Uplink {
+    pub(super) fn new(link: Link, base: u64, logs: Logs, events: mpsc::Sender<Event>) -> Self {
+        Self {
+            outbox: Outbox::new(base),
+            logs,
+            link,
+            events,
+            under_way: None,
+            said: None,
+            due: Millis::ZERO,
+            tries: 0,
+        }
+    }
+
+    /// When something has to be sent; never while something is under way.
+    pub(super) fn due(&self) -> Option<Millis> {
+        self.under_way.is_none().then_some(self.due)
+    }
+
+    pub(super) fn advance(&mut self, status: &Status, now: Millis, interval: Millis) {
+        // After a failure even news waits, or a broken link would be hammered.
+        let news = self.tries == 0 && self.said.as_ref() != Some(status);
+        if self.under_way.is_some() || !news && self.due > now {
+            return;
+        }
+        let (batch, carried) = self.logs.with(|ring| self.outbox.batch(status.clone(), ring));
+        self.under_way = Some((carried, status.clone()));
+        self.due = now.plus(interval);
+        let (link, events) = (self.link.clone(), self.events.clone());
+        tokio::spawn(async move {
+            let answer = link.post(batch).await.map(|acknowledged| acknowledged.notices);
+            let _ = events.send(Event::Posted(answer)).await;
+        });
+    }
+
+    pub(super) fn posted(&mut self, answer: Result<u64, LinkError>, now: Millis) {
+        let Some((carried, status)) = self.under_way.take() else { return };
+        match answer {
+            Ok(acknowledged) => {
+                self.tries = 0;
+                self.said = Some(status);
+                self.logs.with(|ring| self.outbox.taken(ring, carried, acknowledged));
+                if carried.more {
+                    self.due = now;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a batch was not taken");
+                if error.is_about_content() {
+                    self.logs.with(|ring| self.outbox.refused(ring, carried));
+                }
+                self.tries = self.tries.saturating_add(1);
+                self.due = now.plus(jittered(Millis(200), LINK_CAP, self.tries, chance())).plus(Millis(20));
+            }
+        }
+    }
+
+    /// The orchestrator knows that the member has stopped.
+    pub(super) fn has_said_stopped(&self) -> bool {
+        self.said.as_ref().is_some_and(|s| s.phase == Phase::Stopped)
+    }
+}

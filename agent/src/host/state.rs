@@ -1,0 +1,140 @@
+//! The agent's own folder: the lock that makes a second agent impossible, the credential, the count of starts.
+//!
+//! Refuses to know what the credential is good for.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use cartridge_agent_plan::settings::Settings;
+use cartridge_protocol::Secret;
+use nix::fcntl::{Flock, FlockArg};
+use ring::rand::SecureRandom;
+
+/// Longest of these files, bytes.
+const MOST: u64 = 4096;
+
+/// Why the folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// Another agent has it.
+    #[error("another agent runs here: {path} is locked by {holder}")]
+    Taken {
+        /// The lock.
+        path: PathBuf,
+        /// What the holder wrote into it.
+        holder: String,
+    },
+    /// The file system refused.
+    #[error("cannot use {path}: {source}")]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// There is no randomness to make a credential of.
+    #[error("the system gives no random numbers")]
+    Random,
+}
+
+/// The folder, held.
+pub struct State {
+    /// Made by this agent or an earlier one of the same incarnation.
+    pub credential: Secret,
+    /// An earlier agent of this incarnation made it.
+    pub known: bool,
+    /// Numbers of this agent begin here, above those of earlier ones.
+    pub base: u64,
+    _lock: Flock<File>,
+}
+
+/// Takes the folder for as long as the result lives.
+pub fn take(settings: &Settings) -> Result<State, StateError> {
+    let dir = &settings.state_dir;
+    let io = |path: &Path| {
+        let path = path.to_path_buf();
+        move |source| StateError::Io { path, source }
+    };
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io(dir))?;
+    let lock = lock(settings)?;
+    let path = dir.join(format!("credential-{}", settings.incarnation));
+    let stored = read(&path).map_err(io(&path))?.filter(|text| text.len() == 64);
+    let known = stored.is_some();
+    let credential = match stored {
+        Some(text) => text,
+        None => {
+            let text = fresh()?;
+            write(&path, &text).map_err(io(&path))?;
+            text
+        }
+    };
+    let path = dir.join(format!("starts-{}", settings.incarnation));
+    let starts = read(&path).map_err(io(&path))?.and_then(|t| t.parse::<u64>().ok()).unwrap_or(0);
+    write(&path, &(starts + 1).to_string()).map_err(io(&path))?;
+    Ok(State { credential: Secret::new(credential), known, base: starts << 32, _lock: lock })
+}
+
+fn lock(settings: &Settings) -> Result<Flock<File>, StateError> {
+    let path = settings.state_dir.join("agent.lock");
+    let io = |source| StateError::Io { path: path.clone(), source };
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .mode(0o600)
+        .custom_flags(nix::libc::O_NOFOLLOW)
+        .open(&path)
+        .map_err(io)?;
+    let mut lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => lock,
+        Err((file, nix::errno::Errno::EWOULDBLOCK)) => {
+            let mut holder = String::new();
+            let _ = file.take(MOST).read_to_string(&mut holder);
+            return Err(StateError::Taken { path, holder });
+        }
+        Err((_, errno)) => return Err(io(errno.into())),
+    };
+    let who = serde_json::json!({
+        "pid": std::process::id(), "member": settings.member, "incarnation": settings.incarnation,
+    });
+    lock.set_len(0).map_err(io)?;
+    lock.rewind().map_err(io)?;
+    lock.write_all(who.to_string().as_bytes()).map_err(io)?;
+    Ok(lock)
+}
+
+fn read(path: &Path) -> std::io::Result<Option<String>> {
+    match File::open(path) {
+        Ok(file) => {
+            let mut text = String::new();
+            file.take(MOST).read_to_string(&mut text)?;
+            Ok(Some(text.trim().to_owned()))
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Whole or not at all: written aside, flushed, renamed.
+fn write(path: &Path, text: &str) -> std::io::Result<()> {
+    let aside = path.with_extension("new");
+    let mut file =
+        OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&aside)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&aside, path)
+}
+
+fn fresh() -> Result<String, StateError> {
+    let mut bytes = [0; 32];
+    ring::rand::SystemRandom::new().fill(&mut bytes).map_err(|_| StateError::Random)?;
+    Ok(hex(&bytes))
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
