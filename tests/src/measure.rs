@@ -23,18 +23,28 @@ pub struct Usage {
 pub fn usage(pid: u32) -> io::Result<Usage> {
     let root = PathBuf::from(format!("/proc/{pid}"));
     let rollup = std::fs::read_to_string(root.join("smaps_rollup"))?;
-    let mut usage = Usage { rss_kib: field(&rollup, "Rss:"), pss_kib: field(&rollup, "Pss:"), ..Usage::default() };
+    let mut usage = Usage {
+        rss_kib: field(&rollup, "Rss:"),
+        pss_kib: field(&rollup, "Pss:"),
+        ..Usage::default()
+    };
     for thread in std::fs::read_dir(root.join("task"))? {
         let thread = thread?.path();
         // A thread may end between listing and reading; its share is lost, which is honest enough for idle processes.
-        let (Ok(schedstat), Ok(status)) =
-            (std::fs::read_to_string(thread.join("schedstat")), std::fs::read_to_string(thread.join("status")))
-        else {
+        let (Ok(schedstat), Ok(status)) = (
+            std::fs::read_to_string(thread.join("schedstat")),
+            std::fs::read_to_string(thread.join("status")),
+        ) else {
             continue;
         };
-        let nanoseconds: u64 = schedstat.split_whitespace().next().and_then(|t| t.parse().ok()).unwrap_or(0);
+        let nanoseconds: u64 = schedstat
+            .split_whitespace()
+            .next()
+            .and_then(|t| t.parse().ok())
+            .unwrap_or(0);
         usage.cpu += Duration::from_nanos(nanoseconds);
-        usage.switches += field(&status, "voluntary_ctxt_switches:") + field(&status, "nonvoluntary_ctxt_switches:");
+        usage.switches +=
+            field(&status, "voluntary_ctxt_switches:") + field(&status, "nonvoluntary_ctxt_switches:");
     }
     Ok(usage)
 }
