@@ -2,9 +2,17 @@
 //!
 //! This file refuses to know who may order what (the API's table does) and how the text arrived.
 
+mod application;
+mod deploy;
+mod put;
+mod remove;
+mod steer;
+
 use std::collections::BTreeMap;
 
-use cartridge_protocol::{ApplicationId, CartridgeType, ClusterId, CommitId, MemberId, NetworkPartitionId, PolicyId};
+use cartridge_protocol::{
+    ApplicationId, CartridgeType, ClusterId, CommitId, MemberId, NetworkPartitionId, PolicyId,
+};
 
 use crate::blueprint::{
     Application, ApplicationPolicy, AutoscalingPolicy, Cartridge, DeploymentPolicy, NetworkPartition,
@@ -158,7 +166,60 @@ pub struct Refusal {
     pub message: String,
 }
 
-/// The records that the order becomes, or why it is refused.
-pub fn admit(_world: &World, _order: Order) -> Result<Vec<Record>, Refusal> {
-    Ok(Vec::new())
+/// The records that the order becomes, or why it is refused. No records: the world is so already.
+pub fn admit(world: &World, order: Order) -> Result<Vec<Record>, Refusal> {
+    match order {
+        Order::PutCartridge(cartridge, mode) => put::cartridge(world, cartridge, mode),
+        Order::PutAutoscalingPolicy(policy, mode) => put::autoscaling_policy(world, policy, mode),
+        Order::PutDeploymentPolicy(policy, mode) => put::deployment_policy(world, policy, mode),
+        Order::PutApplicationPolicy(policy, mode) => put::application_policy(world, policy, mode),
+        Order::PutNetworkPartition(partition, mode) => put::network_partition(world, partition, mode),
+        Order::PutApplication {
+            blueprint,
+            sealed,
+            expected_revision,
+            mode,
+        } => application::put(world, *blueprint, &sealed, expected_revision, mode),
+        Order::RemoveCartridge(id) => remove::cartridge(world, id),
+        Order::RemoveAutoscalingPolicy(id) => remove::autoscaling_policy(world, id),
+        Order::RemoveDeploymentPolicy(id) => remove::deployment_policy(world, id),
+        Order::RemoveApplicationPolicy(id) => remove::application_policy(world, id),
+        Order::RemoveNetworkPartition(id) => remove::network_partition(world, id),
+        Order::RemoveApplication(id) => remove::application(world, id),
+        Order::Deploy { application, policy } => deploy::deploy(world, application, policy),
+        Order::Undeploy { application, force } => deploy::undeploy(world, application, force),
+        Order::Scale { cluster, size, by } => steer::scale(world, cluster, size, &by),
+        Order::ProposeRelease { cluster, commit, by } => steer::propose(world, cluster, commit, &by),
+        Order::Rollback { cluster, by } => steer::roll_back(world, cluster, &by),
+        Order::Unpin { cluster, by } => steer::unpin(world, cluster, &by),
+        Order::Drain { member, by } => steer::drain(world, member, &by),
+        Order::Announce { repo_url } => steer::announce(world, &repo_url),
+        Order::Pause { by, reason } => steer::pause(world, &by, &reason),
+        Order::Resume { by } => steer::resume(world, &by),
+    }
 }
+
+impl Refusal {
+    fn new(code: Code, field: &str, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            field: (!field.is_empty()).then(|| field.to_owned()),
+            message: message.into(),
+        }
+    }
+
+    /// Several faults of one kind in one line; the field is the first one's. None: there is no fault.
+    fn of(code: Code, faults: Vec<(String, String)>) -> Result<(), Self> {
+        let Some((field, _)) = faults.first() else {
+            return Ok(());
+        };
+        let lines: Vec<String> = faults
+            .iter()
+            .map(|(field, message)| format!("{field}: {message}"))
+            .collect();
+        Err(Self::new(code, field, lines.join("; ")))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cartridge_protocol::Secret;
+use cartridge_protocol::{ApplicationId, Secret};
 use serde_json::Value;
 
 use super::dependencies;
@@ -65,10 +65,8 @@ pub(super) fn read(
     reader: &mut Reader,
     object: &Object<'_>,
 ) -> Option<(Application, BTreeMap<String, Secret>)> {
-    let application_id = reader.needed(object, "applicationId", Reader::id);
-    let alias = reader.needed(object, "alias", |r, o, f| {
-        r.id::<cartridge_protocol::ApplicationId>(o, f)
-    });
+    let application_id = reader.needed(object, "applicationId", Reader::id::<ApplicationId>);
+    let alias = reader.needed(object, "alias", |r, o, f| r.id::<ApplicationId>(o, f));
     let multi_tenant = reader.flag(object, "multiTenant");
     let name = reader.text(object, "name", NAME).unwrap_or_default();
     let description = reader.text(object, "description", TEXT).unwrap_or_default();
@@ -105,7 +103,8 @@ pub(super) fn read(
     );
     let cartridges: Vec<Subscription> = found.into_iter().map(|(_, subscription)| subscription).collect();
     let dependencies = if groups.is_empty() {
-        dependencies::read(reader, &components, &cartridges)
+        let name = application_id.as_ref().map_or("", |id| id.as_str());
+        dependencies::read(reader, &components, name, &cartridges)
     } else {
         None
     };

@@ -21,6 +21,7 @@ const CHAINS: usize = 256;
 pub(super) fn read(
     reader: &mut Reader,
     components: &Object<'_>,
+    application: &str,
     cartridges: &[Subscription],
 ) -> Option<Dependencies> {
     let object = reader.child(components, "dependencies", FIELDS)?;
@@ -35,9 +36,17 @@ pub(super) fn read(
         ("", TerminationBehaviour::TerminateNone),
     ];
     let behaviour = reader.word(&object, "terminationBehaviour", &words);
+    let startup = |alias: &str| {
+        format!(
+            "The startup-order defined in the [application] {application} is not correct. [startup-order-alias] \
+             {alias} is not there in the application."
+        )
+    };
+    let scaling =
+        |_: &str| "names no component of this application; `cartridge.<alias>` is expected".to_owned();
     let dependencies = Dependencies {
-        startup_orders: chains(reader, &object, "startupOrders", &known),
-        scaling_dependents: chains(reader, &object, "scalingDependents", &known),
+        startup_orders: chains(reader, &object, "startupOrders", &known, &startup),
+        scaling_dependents: chains(reader, &object, "scalingDependents", &known, &scaling),
         termination_behaviour: behaviour.unwrap_or_default(),
     };
     if let Some(cycle) = cycle(&dependencies.startup_orders) {
@@ -53,6 +62,7 @@ fn chains(
     object: &Object<'_>,
     field: &str,
     known: &BTreeSet<String>,
+    unknown: &dyn Fn(&str) -> String,
 ) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     for (path, item) in reader.list(object, field, CHAINS) {
@@ -66,8 +76,7 @@ fn chains(
             };
             for alias in text.split(',').map(str::trim).filter(|alias| !alias.is_empty()) {
                 if !known.contains(alias) {
-                    let message = "names no component of this application; `cartridge.<alias>` is expected";
-                    reader.fault(&path, Some(&Value::String(alias.to_owned())), message);
+                    reader.fault(&path, Some(&Value::String(alias.to_owned())), unknown(alias));
                 }
                 aliases.push(alias.to_owned());
             }
