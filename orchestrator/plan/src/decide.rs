@@ -4,12 +4,30 @@
 
 use std::collections::BTreeSet;
 
-use cartridge_protocol::{ClusterId, Millis};
+use cartridge_protocol::{ApplicationId, ClusterId, Millis};
 use serde::Serialize;
 
 use crate::observe::Observations;
 use crate::record::Record;
-use crate::world::World;
+use crate::world::{ApplicationState, ApplicationStatus, World};
+
+mod bursting;
+mod deaths;
+mod draft;
+mod drains;
+mod groups;
+mod growing;
+mod hearing;
+mod lifecycle;
+pub mod limits;
+mod releases;
+mod resizing;
+mod rollout;
+mod shrinking;
+mod sizing;
+mod undeploying;
+
+use draft::Draft;
 
 /// All that is known at one instant.
 #[derive(Clone, Copy, Debug)]
@@ -74,8 +92,43 @@ pub struct ClusterReport {
     pub notes: Vec<String>,
 }
 
-/// Decides for the clusters in scope. Pure: the same view gives the same plan.
+/// Decides for the clusters in scope. Pure: the same view gives the same plan. Steps run in this order, each seeing
+/// what those before it decided.
 pub fn decide(view: &View<'_>, scope: Scope<'_>) -> Planned {
-    let _ = (view, scope);
-    Planned::default()
+    let mut draft = Draft::new(view);
+    for application in applications(view.world, scope) {
+        deaths::decide(&mut draft, &application);
+        lifecycle::decide(&mut draft, &application);
+        drains::decide(&mut draft, &application);
+        undeploying::decide(&mut draft, &application);
+        if draft.world().paused.is_some() {
+            draft.note_all(&application, "automation is paused: only what happens by itself is recorded");
+            continue;
+        }
+        let sizes = sizing::decide(&mut draft, &application);
+        bursting::decide(&mut draft, &application, &sizes);
+        resizing::decide(&mut draft, &application, &sizes);
+        growing::decide(&mut draft, &application);
+        shrinking::decide(&mut draft, &application);
+        releases::decide(&mut draft, &application);
+    }
+    draft.finish()
+}
+
+/// The applications whose clusters are in scope. Those that do not run have no clusters.
+fn applications(world: &World, scope: Scope<'_>) -> BTreeSet<ApplicationId> {
+    let running = |state: &&ApplicationState| state.status != ApplicationStatus::Created;
+    match scope {
+        Scope::All => world
+            .applications
+            .values()
+            .filter(running)
+            .map(|state| state.blueprint.application_id.clone())
+            .collect(),
+        Scope::Clusters(ids) => ids
+            .iter()
+            .filter_map(|id| world.clusters.get(id))
+            .map(|cluster| cluster.application.clone())
+            .collect(),
+    }
 }

@@ -229,7 +229,8 @@ pub fn remember(recommended: &mut Window, now: Millis, required: u32, policy: &A
     recommended.push_highest(now, f64::from(required), slot);
 }
 
-fn stabilization(policy: &AutoscalingPolicy) -> Millis {
+/// The time for which a lower requirement must hold before it is followed.
+pub fn stabilization(policy: &AutoscalingPolicy) -> Millis {
     let seconds = policy.stabilization_seconds;
     let seconds = if seconds.is_finite() {
         seconds.clamp(0.0, 86_400.0)

@@ -1,0 +1,88 @@
+//! What members say of themselves becomes fact: ready, suspended, stopped.
+//!
+//! This file refuses to take anything away from anybody.
+
+use cartridge_protocol::link::Phase;
+use cartridge_protocol::ApplicationId;
+
+use super::draft::Draft;
+use super::hearing;
+use crate::observe::{InstanceObservation, MemberObservation};
+use crate::record::Record;
+use crate::world::{Member, MemberPhase};
+
+/// Decides.
+pub(super) fn decide(draft: &mut Draft<'_>, application: &ApplicationId) {
+    for id in draft.cluster_ids(application) {
+        let Some(cluster) = draft.world().clusters.get(&id) else {
+            continue;
+        };
+        let facts: Vec<Record> = draft
+            .world()
+            .members_of(cluster)
+            .flat_map(|member| facts(draft, member))
+            .collect();
+        draft.extend(facts);
+    }
+}
+
+fn facts(draft: &Draft<'_>, member: &Member) -> Vec<Record> {
+    let said = hearing::said(draft.seen, member);
+    let (id, incarnation) = (member.id.clone(), member.incarnation);
+    let mut facts = Vec::new();
+    match &member.phase {
+        MemberPhase::Starting | MemberPhase::Suspended { .. } => {
+            let ready = |said: &&MemberObservation| said.status.phase == Phase::Active;
+            let lately = hearing::said_lately(draft.seen, draft.now, member).filter(ready);
+            if lately.is_some() && member.instance.is_some() {
+                facts.push(Record::MemberActivated {
+                    member: id,
+                    incarnation,
+                });
+                facts.extend(said.and_then(|said| switched(member, said)));
+            }
+        }
+        MemberPhase::Active => match said.and_then(|said| not_ready(&said.status.phase)) {
+            Some(reason) => facts.push(Record::MemberSuspended {
+                member: id,
+                incarnation,
+                reason,
+            }),
+            None => facts.extend(said.and_then(|said| switched(member, said))),
+        },
+        MemberPhase::Stopping if ended(draft, member) => facts.push(Record::MemberStopped {
+            member: id,
+            incarnation,
+        }),
+        _ => {}
+    }
+    facts
+}
+
+fn not_ready(phase: &Phase) -> Option<String> {
+    match phase {
+        Phase::Suspended { reason } => Some(reason.clone()),
+        Phase::Starting => Some("it starts again".into()),
+        Phase::Stopping => Some("it is stopping by itself".into()),
+        Phase::Active | Phase::Stopped | Phase::Failed { .. } => None,
+    }
+}
+
+/// Its release is another than we have on record.
+fn switched(member: &Member, said: &MemberObservation) -> Option<Record> {
+    let release = said.status.release.as_ref()?;
+    (member.release.as_ref() != Some(release)).then(|| Record::MemberSwitched {
+        member: member.id.clone(),
+        incarnation: member.incarnation,
+        commit: release.clone(),
+    })
+}
+
+/// Its agent, or the provisioner, says that it ended.
+fn ended(draft: &Draft<'_>, member: &Member) -> bool {
+    let gone = matches!(draft.seen.instances.get(&member.id),
+        Some(InstanceObservation::Gone { incarnation, .. }) if *incarnation == member.incarnation);
+    let stopped = hearing::said(draft.seen, member)
+        .is_some_and(|said| matches!(said.status.phase, Phase::Stopped | Phase::Failed { .. }));
+    gone || stopped
+}

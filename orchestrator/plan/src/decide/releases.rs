@@ -1,0 +1,128 @@
+//! Which commit a cluster should have: follows the head of the branch, rejects what a member refuses, accepts what
+//! every member has.
+//!
+//! This file refuses to know how a member is taken out of its balancers; [`super::rollout`] does that.
+
+use std::collections::BTreeSet;
+
+use cartridge_protocol::{ApplicationId, CommitId, Millis};
+
+use super::draft::Draft;
+use super::limits::UPDATE;
+use super::{hearing, rollout};
+use crate::record::Record;
+use crate::world::{Cluster, Member, MemberPhase, ReleaseState};
+
+/// Decides.
+pub(super) fn decide(draft: &mut Draft<'_>, application: &ApplicationId) {
+    if draft.world().is_undeploying(application) {
+        return;
+    }
+    for id in draft.cluster_ids(application) {
+        for step in [reject, propose, rollout::finish, accept, rollout::begin] {
+            let has_files = |cluster: &&Cluster| cluster.repository.is_some();
+            let Some(cluster) = draft.world().clusters.get(&id).filter(has_files) else {
+                break;
+            };
+            let records = step(draft, cluster);
+            draft.extend(records);
+        }
+    }
+}
+
+/// A member refused what is proposed, or did not get ready with it in time.
+fn reject(draft: &Draft<'_>, cluster: &Cluster) -> Vec<Record> {
+    let Some(proposed) = &cluster.release.proposed else {
+        return Vec::new();
+    };
+    let refusal = draft
+        .world()
+        .members_of(cluster)
+        .find_map(|member| refusal(draft, cluster, member, proposed));
+    let rejected = refusal.map(|reason| Record::ReleaseRejected {
+        cluster: cluster.id.clone(),
+        commit: proposed.clone(),
+        reason,
+    });
+    rejected.into_iter().collect()
+}
+
+fn refusal(draft: &Draft<'_>, cluster: &Cluster, member: &Member, proposed: &CommitId) -> Option<String> {
+    if member.phase.is_leaving() || draft.world().told_commit(member) != Some(proposed) {
+        return None;
+    }
+    if member.release.as_ref() == Some(proposed) && member.phase == MemberPhase::Active {
+        return None;
+    }
+    // An earlier attempt at the same commit does not count: the status must know of the present order.
+    let ordered = rollout::revision_of_order(cluster, member);
+    let said = hearing::said(draft.seen, member).filter(|said| said.status.revision >= ordered);
+    let refused = said.and_then(|said| said.status.refused.iter().find(|refused| refused.commit == *proposed));
+    if let Some(refused) = refused {
+        return Some(format!("{} refused it: {}", member.id, refused.reason));
+    }
+    let late = matches!(member.phase, MemberPhase::Updating { cleared: true, .. })
+        && draft.now.since(member.since) > UPDATE;
+    late.then(|| format!("{} did not become ready with it in {UPDATE}", member.id))
+}
+
+/// The branch has a new head.
+fn propose(draft: &Draft<'_>, cluster: &Cluster) -> Vec<Record> {
+    let branch = cluster.repository.as_ref().map_or("", |repository| repository.branch.as_str());
+    if cluster.release.pinned {
+        return Vec::new();
+    }
+    let mut heads: Vec<(Millis, &CommitId)> = draft
+        .world()
+        .members_of(cluster)
+        .filter(|member| !member.phase.is_leaving())
+        .filter_map(|member| hearing::said_lately(draft.seen, draft.now, member))
+        .filter_map(|said| Some((said.heard, said.status.head.as_ref()?)))
+        .collect();
+    heads.sort_unstable();
+    let head = next_head(&cluster.release, &heads);
+    let proposed = head.map(|commit| Record::ReleaseProposed {
+        cluster: cluster.id.clone(),
+        commit: commit.clone(),
+        by: format!("head of {branch}"),
+        pinned: false,
+    });
+    proposed.into_iter().collect()
+}
+
+/// `heads`: what members report, the newest report last.
+fn next_head<'a>(release: &ReleaseState, heads: &[(Millis, &'a CommitId)]) -> Option<&'a CommitId> {
+    let standing = |commit: &CommitId| {
+        release.accepted.as_ref() == Some(commit)
+            || release.proposed.as_ref() == Some(commit)
+            || release.rejected.iter().any(|rejected| rejected.commit == *commit)
+    };
+    let never_seen = |commit: &CommitId| !standing(commit) && !release.passed.contains(commit);
+    if let Some((_, commit)) = heads.iter().rev().find(|(_, commit)| never_seen(commit)) {
+        return Some(commit);
+    }
+    let distinct: BTreeSet<&CommitId> = heads.iter().map(|(_, commit)| *commit).collect();
+    let agreed = (distinct.len() == 1).then(|| heads.first().map(|(_, commit)| *commit)).flatten()?;
+    (release.proposed.is_none() && !standing(agreed)).then_some(agreed)
+}
+
+/// Every member that serves has it.
+fn accept(draft: &Draft<'_>, cluster: &Cluster) -> Vec<Record> {
+    let Some(proposed) = &cluster.release.proposed else {
+        return Vec::new();
+    };
+    let mut serving = draft.world().members_of(cluster).filter(|member| member.phase.serves()).peekable();
+    let any = serving.peek().is_some();
+    let has = |member: &Member| member.release.as_ref() == Some(proposed) && member.phase == MemberPhase::Active;
+    let accepted = (any && serving.all(has)).then(|| Record::ReleaseAccepted {
+        cluster: cluster.id.clone(),
+        commit: proposed.clone(),
+    });
+    accepted.into_iter().collect()
+}
+
+/// The commit that a cluster's members should have at the moment.
+pub(super) fn target(cluster: &Cluster) -> Option<&CommitId> {
+    cluster.release.proposed.as_ref().or(cluster.release.accepted.as_ref())
+}
+

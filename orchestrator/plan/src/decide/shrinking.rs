@@ -1,0 +1,102 @@
+//! Takes out members where there are more than there should be, within the budget of destruction (S7), never
+//! while we do not hear well (S8), never the last endpoint (S13).
+//!
+//! This file refuses to know how many there should be.
+
+use cartridge_protocol::{ApplicationId, ClusterId, Millis, NetworkPartitionId};
+
+use super::draft::Draft;
+use super::hearing;
+use super::limits::{BUDGET_SPAN, budget};
+use crate::placement;
+use crate::record::Record;
+use crate::world::{Cluster, Member, MemberPhase, Role, World};
+
+/// Decides.
+pub(super) fn decide(draft: &mut Draft<'_>, application: &ApplicationId) {
+    if draft.world().is_undeploying(application) {
+        return;
+    }
+    for id in draft.cluster_ids(application) {
+        let Some(cluster) = draft.world().clusters.get(&id) else {
+            continue;
+        };
+        if cluster.role != Role::Application {
+            continue;
+        }
+        let stand = cluster.instances.iter().filter(|(_, instance)| instance.ending.is_none());
+        let places: Vec<NetworkPartitionId> = stand.map(|(np, _)| np.clone()).collect();
+        for np in places {
+            trim(draft, &id, &np);
+        }
+    }
+}
+
+fn trim(draft: &mut Draft<'_>, id: &ClusterId, np: &NetworkPartitionId) {
+    while let Some(member) = surplus(draft, id, np) {
+        if member.phase.serves()
+            && let Err(hindrance) = may_take(draft, id, &member)
+        {
+            draft.note(id, format!("one member too many in {np}: {hindrance}"));
+            return;
+        }
+        draft.push(Record::MemberDraining {
+            member: member.id,
+            incarnation: member.incarnation,
+            reason: "there are more members than needed".into(),
+        });
+    }
+}
+
+/// The member that goes first, if there is one too many.
+fn surplus(draft: &Draft<'_>, id: &ClusterId, np: &NetworkPartitionId) -> Option<Member> {
+    let world = draft.world();
+    let cluster = world.clusters.get(id)?;
+    let desired = cluster.instances.get(np)?.desired as usize;
+    let stay = world.members_in(cluster, np).filter(|member| !member.phase.is_leaving()).count();
+    if stay <= desired {
+        return None;
+    }
+    let victim = placement::victim(world, draft.seen, cluster, np)?;
+    world.members.get(&victim).cloned()
+}
+
+fn may_take(draft: &mut Draft<'_>, id: &ClusterId, member: &Member) -> Result<(), String> {
+    let world = draft.world();
+    let Some(cluster) = world.clusters.get(id) else {
+        return Err("its cluster is gone".into());
+    };
+    let desired = cluster.instances.get(&member.network_partition).map_or(0, |instance| instance.desired);
+    let tally = hearing::tally(world, draft.seen, draft.now, cluster);
+    let last = is_last_endpoint(world, cluster, member);
+    if desired > 0 && last {
+        return Err("it is the only one that is ready".into());
+    }
+    if cluster.ordered_size.is_some() {
+        return Ok(());
+    }
+    if draft.blind || tally.freezes() {
+        return Err(format!("{} of {} members are not heard", tally.stale, tally.serving));
+    }
+    match budget_free_at(cluster, tally.serving, draft.now) {
+        None => Ok(()),
+        Some(free) => {
+            draft.wake_at(free);
+            Err("the budget for taking members out is spent".into())
+        }
+    }
+}
+
+fn is_last_endpoint(world: &World, cluster: &Cluster, member: &Member) -> bool {
+    let other = |m: &Member| m.id != member.id && m.phase == MemberPhase::Active;
+    !world.members_in(cluster, &member.network_partition).any(other)
+}
+
+/// None: there is budget left. Otherwise when there will be.
+fn budget_free_at(cluster: &Cluster, serving: usize, now: Millis) -> Option<Millis> {
+    let spent: Vec<Millis> = cluster.drains.iter().copied().filter(|at| now.since(*at) < BUDGET_SPAN).collect();
+    if spent.len() < budget(serving) {
+        return None;
+    }
+    spent.first().map(|first| first.plus(BUDGET_SPAN))
+}
