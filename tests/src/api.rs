@@ -14,6 +14,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::git_server::WebHook;
+
 pub use events::{Event, Events, NoEvent};
 pub use shapes::{Endpoint, Member};
 
@@ -115,18 +117,21 @@ pub struct Api {
     server: String,
     user: Option<(String, String)>,
     token: Option<String>,
+    authority: Option<String>,
 }
 
 impl Api {
     /// Talks to the server that the file names.
     pub fn new(file: ClientFile) -> Result<Self, ApiFault> {
         let http = crate::https::client(file.ca.as_deref())?;
+        let authority = file.ca;
         let user = file.user.map(|user| (user, file.password.unwrap_or_default()));
         Ok(Self {
             http,
             server: file.server.trim_end_matches('/').to_owned(),
             user,
             token: file.token,
+            authority,
         })
     }
 
@@ -150,6 +155,15 @@ impl Api {
                 Some(format!("Basic {pair}"))
             }
             (None, None) => None,
+        }
+    }
+
+    /// The web hook that a Git server needs in order to tell this server about pushes.
+    pub fn web_hook(&self) -> WebHook {
+        WebHook {
+            url: format!("{}/api/repo/notify", self.server),
+            authorization: self.authorization(),
+            authority: self.authority.clone(),
         }
     }
 

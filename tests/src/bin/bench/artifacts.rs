@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use cartridge_tests::blueprint::Plan;
-use cartridge_tests::git_server::{GitServer, Settings, WebHook};
+use cartridge_tests::git_server::{GitServer, Settings};
 use cartridge_tests::measure::median;
 use cartridge_tests::repository::{Repository, git};
 use cartridge_tests::stack::{self, Stack};
@@ -57,10 +57,7 @@ pub async fn figures() -> Result<Vec<Row>, Failure> {
     repository.push_to(&url).await?;
 
     let stack = Stack::start(&folder.path().join("data"), &[]).await?;
-    server.set_hook(Some(WebHook {
-        url: format!("{}/api/repo/notify", stack.api().server()),
-        authorization: stack.api().authorization(),
-    }));
+    server.set_hook(Some(stack.api().web_hook()));
     let mut plan = Plan::hello(&stack::bin_dir(), "files");
     plan.min = MEMBERS;
     plan.repository = Some(json!({"repoUrl": url, "branch": "main", "pollSeconds": 3600}));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cartridge_tests::api::{Api, Endpoint};
-use cartridge_tests::load::{Balancer, Load};
+use cartridge_tests::load::{Balancer, Load, Pace};
 
 use crate::narrator::Narrator;
 use crate::stage::APPLICATION;
@@ -60,5 +60,20 @@ pub(crate) async fn events(api: Api, narrator: Arc<Narrator>) {
         if TOLD.contains(&event.kind.as_str()) {
             narrator.event(&format!("{} {}", event.kind, event.text));
         }
+    }
+}
+
+/// Raises or lowers the number of requests in flight evenly.
+pub(crate) async fn ramp(load: Arc<Load>, from: usize, to: usize, over: Duration) {
+    let steps = from.abs_diff(to).max(1);
+    let mut rhythm = tokio::time::interval(over / u32::try_from(steps).unwrap_or(u32::MAX));
+    for step in 1..=steps {
+        rhythm.tick().await;
+        let now = if to > from {
+            from + step
+        } else {
+            from.saturating_sub(step)
+        };
+        load.set_pace(Pace::Concurrent(now));
     }
 }

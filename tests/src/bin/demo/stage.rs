@@ -2,11 +2,12 @@
 //!
 //! It refuses to know the order of the story.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cartridge_tests::api::{Api, ApiFault, ClientFile, Event, Events, Member, NoEvent};
-use cartridge_tests::git_server::{GitServer, Settings, WebHook};
+use cartridge_tests::api::{Api, ApiFault, Event, Events, Member, NoEvent};
+use cartridge_tests::git_server::{GitServer, Settings};
 use cartridge_tests::load::{Load, Pace, Target};
 use cartridge_tests::process::MemberProcess;
 use cartridge_tests::repository::{GitFault, Repository};
@@ -89,7 +90,7 @@ impl Stage {
             stack.api().server(),
             git.url("hello.git")
         ));
-        git.set_hook(Some(hook(&stack)?));
+        git.set_hook(Some(stack.api().web_hook()));
         let load = Arc::new(Load::start(
             Target::get("web.hello.test", WORK),
             Pace::Concurrent(0),
@@ -160,15 +161,19 @@ impl Stage {
         }
     }
 
-    /// Waits until exactly so many application members serve in each network partition, each with one agent and
-    /// every agent one of theirs: none lost, none twice.
-    pub(crate) async fn settled(&self, private: usize, public: usize) -> Result<Vec<Member>, Fault> {
-        let what = format!("{private} members in private and {public} in public, each once");
+    /// Waits until so many application members serve in each network partition, each with one agent and every agent
+    /// one of theirs: none lost, none twice. A forecast may have asked for more in `public` than the load needs.
+    pub(crate) async fn settled(
+        &self,
+        private: usize,
+        public: RangeInclusive<usize>,
+    ) -> Result<Vec<Member>, Fault> {
+        let what = format!("{private} members in private and {public:?} in public, each once");
         let look = async || {
             let members: Vec<_> = self.api().members().await.ok()?;
             let serving = serving(&members);
             let at = |place: &str| serving.iter().filter(|m| m.network_partition == place).count();
-            let whole = at("private") == private && at("public") == public;
+            let whole = at("private") == private && public.contains(&at("public"));
             (whole && each_once(&members, &self.stack.processes())).then_some(serving)
         };
         self.until(&what, look).await
@@ -190,19 +195,14 @@ impl Stage {
         members.iter().map(word).collect::<Vec<_>>().join(", ")
     }
 
-    /// Raises or lowers the number of requests in flight evenly.
-    pub(crate) async fn ramp(&self, from: usize, to: usize, over: Duration) {
-        let steps = u32::try_from(from.abs_diff(to)).unwrap_or(1).max(1);
-        for step in 1..=steps as usize {
-            let now = if to > from {
-                from + step
-            } else {
-                from.saturating_sub(step)
-            };
-            self.load.set_pace(Pace::Concurrent(now));
-            tokio::time::sleep(over / steps).await;
-        }
-        self.load.set_pace(Pace::Concurrent(to));
+    /// Begins to raise or lower the number of requests in flight evenly; await it to wait for the end.
+    pub(crate) fn ramp(&self, from: usize, to: usize, over: Duration) -> AbortOnDropHandle<()> {
+        AbortOnDropHandle::new(tokio::spawn(following::ramp(
+            Arc::clone(&self.load),
+            from,
+            to,
+            over,
+        )))
     }
 
     /// Waits until so many further requests were answered well.
@@ -246,16 +246,6 @@ impl Stage {
         self.narrator
             .fact(&format!("the files stay in {}", self.folder.path().display()));
     }
-}
-
-fn hook(stack: &Stack) -> Result<WebHook, Fault> {
-    let authority = ClientFile::read(&stack.client_file())?.ca;
-    let url = format!("{}/api/repo/notify", stack.api().server());
-    Ok(WebHook {
-        url,
-        authorization: stack.api().authorization(),
-        authority,
-    })
 }
 
 /// The application members that serve.
