@@ -20,6 +20,7 @@ use crate::load::Flight;
 use crate::table::Route;
 use crate::tunnel;
 use crate::upstream::Upstream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 /// Where a request came in.
@@ -29,6 +30,8 @@ pub(crate) struct Entrance {
     pub(crate) port: u16,
     /// Cancelled when the listener closes.
     pub(crate) closing: CancellationToken,
+    /// Its share of [`Limits::connections`](crate::Limits::connections); a tunnel outlives the connection.
+    pub(crate) room: Arc<OwnedSemaphorePermit>,
 }
 
 /// Answers one request, whatever happens.
@@ -185,6 +188,7 @@ impl Way<'_> {
             listener: self.entrance.closing.clone(),
             member: self.upstream.left.clone(),
             drain: self.shared.limits.listener_drain,
+            room: self.entrance.room.clone(),
         };
         self.shared
             .tasks

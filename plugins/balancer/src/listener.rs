@@ -84,10 +84,9 @@ async fn accept(socket: TcpListener, port: u16, shared: Arc<Shared>, closing: Ca
             client: peer.ip(),
             port,
             closing: closing.clone(),
+            room: Arc::new(permit),
         };
-        shared
-            .tasks
-            .spawn(serve(stream, entrance, shared.clone(), permit));
+        shared.tasks.spawn(serve(stream, entrance, shared.clone()));
     }
 }
 
@@ -103,11 +102,12 @@ async fn next_connection(
         .await
         .expect("the semaphore is never closed");
     let (stream, peer) = socket.accept().await?;
-    stream.set_nodelay(true)?;
+    // Only a matter of speed.
+    let _ = stream.set_nodelay(true);
     Ok((stream, peer, permit))
 }
 
-async fn serve(stream: TcpStream, entrance: Entrance, shared: Arc<Shared>, permit: OwnedSemaphorePermit) {
+async fn serve(stream: TcpStream, entrance: Entrance, shared: Arc<Shared>) {
     let closing = entrance.closing.clone();
     let limits = shared.limits.clone();
     let service = service_fn(move |request| {
@@ -131,5 +131,4 @@ async fn serve(stream: TcpStream, entrance: Entrance, shared: Arc<Shared>, permi
     if let Err(error) = ended {
         tracing::debug!(%error, "connection of a client ended");
     }
-    drop(permit);
 }

@@ -2,10 +2,12 @@
 //!
 //! This file refuses to know what the bytes mean.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use crate::load::Flight;
@@ -13,11 +15,13 @@ use crate::load::Flight;
 /// Both sides must have changed the protocol within this time.
 const CHANGE: Duration = Duration::from_secs(10);
 
-/// What ends a tunnel, some time after it happened.
+/// What ends a tunnel, some time after it happened, and what is free again then.
 pub(crate) struct Ends {
     pub(crate) listener: CancellationToken,
     pub(crate) member: CancellationToken,
     pub(crate) drain: Duration,
+    /// Held to the end: a tunnel is a connection, too.
+    pub(crate) room: Arc<OwnedSemaphorePermit>,
 }
 
 impl Ends {
@@ -44,5 +48,5 @@ pub(crate) async fn copy(client: OnUpgrade, member: OnUpgrade, ends: Ends, fligh
             () = ends.come() => {}
         }
     }
-    drop(flight);
+    drop((flight, ends.room));
 }

@@ -212,6 +212,27 @@ async fn a_request_that_ends_in_the_middle_is_no_failure_of_a_member() {
 }
 
 #[tokio::test]
+async fn connections_beyond_the_bound_wait_for_their_turn() {
+    let member = Member::start("a").await;
+    let mut running = Running::start(Limits {
+        connections: 1,
+        ..Limits::default()
+    })
+    .await;
+    running.serve(vec![member.ready()]).await;
+    let mut first = running.client().await;
+    assert_eq!(first.get("/").await.unwrap().text, "a");
+    let mut second = running.client().await;
+    let waiting = tokio::spawn(async move { second.get("/").await });
+    for _ in 0..3 {
+        assert_eq!(first.get("/").await.unwrap().text, "a");
+    }
+    assert_eq!(member.hits(), 4, "the second one has to wait");
+    drop(first);
+    assert_eq!(waiting.await.unwrap().unwrap().text, "a");
+}
+
+#[tokio::test]
 async fn a_client_that_expects_a_go_ahead_gets_it() {
     let member = Member::start("a").await;
     let running = Running::with(&[&member]).await;
