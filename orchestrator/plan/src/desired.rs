@@ -2,14 +2,21 @@
 //!
 //! This file refuses to know secrets and sockets.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use cartridge_protocol::link::Desired;
-use cartridge_protocol::topology::Topology;
+use cartridge_protocol::link::{Desired, DesiredArtifacts, Run};
+use cartridge_protocol::topology::{Endpoint, EndpointState, Listener, Topology, TopologyCluster};
 use cartridge_protocol::{ApplicationId, ClusterId, MemberId, NetworkPartitionId};
 use serde::Serialize;
 
-use crate::world::World;
+use crate::world::{Cluster, Member, MemberPhase, Role, World};
+
+/// Time between samples.
+pub const SAMPLE_INTERVAL_MS: u64 = 1000;
+/// Time between batches when nothing changes.
+pub const PUBLISH_INTERVAL_MS: u64 = 1000;
+/// Time for an application to end by itself; less than the orchestrator waits ([`crate::decide::limits::STOP`]).
+pub const STOP_WITHIN_MS: u64 = 10_000;
 
 /// Where clients reach a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -30,18 +37,162 @@ pub struct AccessPoint {
 /// What one member is told, without the repository's password (the caller unseals and adds it). None: the member is
 /// unknown or over.
 pub fn desired(world: &World, member: &MemberId) -> Option<Desired> {
-    let _ = (world, member);
-    None
+    let member = world.members.get(member)?;
+    let cluster = world.clusters.get(&member.cluster)?;
+    let topology = match cluster.role {
+        Role::Balancer { .. } => topology(world, &cluster.id),
+        Role::Application => None,
+    };
+    let own = member.revision.max(cluster.told);
+    let revision = topology.as_ref().map_or(own, |topology| own.max(topology.revision));
+    Some(Desired {
+        revision,
+        epoch: world.epoch,
+        run: match member.phase {
+            MemberPhase::Stopping | MemberPhase::Ended { .. } => Run::Stop {
+                within_ms: STOP_WITHIN_MS,
+            },
+            _ => Run::Serve,
+        },
+        artifacts: artifacts(world, cluster, member),
+        topology,
+        sample_interval_ms: SAMPLE_INTERVAL_MS,
+        publish_interval_ms: PUBLISH_INTERVAL_MS,
+    })
+}
+
+fn artifacts(world: &World, cluster: &Cluster, member: &Member) -> Option<DesiredArtifacts> {
+    let repository = cluster.repository.as_ref()?;
+    Some(DesiredArtifacts {
+        url: repository.repo_url.clone(),
+        branch: repository.branch.clone(),
+        commit: world.told_commit(member).cloned(),
+        username: repository.repo_username.clone(),
+        password: None,
+        poll_interval_ms: repository.poll_seconds.saturating_mul(1000),
+        look: cluster.looks,
+    })
 }
 
 /// What the balancers of this balancer cluster serve. None: it is no balancer cluster.
 pub fn topology(world: &World, balancer: &ClusterId) -> Option<Topology> {
-    let _ = (world, balancer);
-    None
+    let balancer = world.clusters.get(balancer)?;
+    let Role::Balancer { network_partition: np } = &balancer.role else {
+        return None;
+    };
+    let served: Vec<&Cluster> = in_order(world, &balancer.application)
+        .into_iter()
+        .filter(|cluster| world.balanced_ports(cluster).next().is_some())
+        .collect();
+    let revision = served.iter().map(|cluster| cluster.revision).max();
+    Some(Topology {
+        revision: revision.unwrap_or(0).max(balancer.told),
+        network_partition: np.clone(),
+        listen: address(world, np),
+        clusters: served.iter().map(|cluster| row(world, cluster, np)).collect(),
+    })
+}
+
+fn row(world: &World, cluster: &Cluster, np: &NetworkPartitionId) -> TopologyCluster {
+    let instance = cluster.instances.get(np);
+    let wanted = instance.is_some_and(|instance| instance.ending.is_none() && instance.desired > 0);
+    TopologyCluster {
+        cluster: cluster.id.clone(),
+        hosts: cluster.hosts.clone(),
+        listeners: listeners(world, cluster),
+        endpoints: endpoints_in(world, cluster, np),
+        stopped: !wanted || world.is_undeploying(&cluster.application),
+    }
+}
+
+fn listeners(world: &World, cluster: &Cluster) -> Vec<Listener> {
+    world
+        .balanced_ports(cluster)
+        .map(|mapping| Listener {
+            port: mapping.proxy_port,
+            name: mapping.name.clone(),
+            protocol: mapping.protocol.clone(),
+        })
+        .collect()
+}
+
+/// Ready are those that answer. Where none does, those that answered before are tried all the same: the balancer
+/// sees for itself, and an empty set would make sure that nobody is served.
+fn endpoints_in(world: &World, cluster: &Cluster, np: &NetworkPartitionId) -> Vec<Endpoint> {
+    let members: Vec<&Member> = world
+        .members_in(cluster, np)
+        .filter(|member| member.instance.is_some())
+        .collect();
+    let none_ready = !members.iter().any(|member| takes_requests(member));
+    members
+        .iter()
+        .filter_map(|member| {
+            let state = match &member.phase {
+                _ if takes_requests(member) => EndpointState::Ready,
+                MemberPhase::Suspended { .. } if none_ready => EndpointState::Ready,
+                MemberPhase::Suspended { .. } | MemberPhase::Updating { .. } | MemberPhase::Draining { .. } => {
+                    EndpointState::Draining
+                }
+                _ => return None,
+            };
+            let instance = member.instance.as_ref()?;
+            Some(Endpoint {
+                member: member.id.clone(),
+                incarnation: member.incarnation,
+                address: instance.address,
+                ports: instance.ports.clone(),
+                state,
+            })
+        })
+        .collect()
+}
+
+const fn takes_requests(member: &Member) -> bool {
+    matches!(member.phase, MemberPhase::Active | MemberPhase::Updating { live: true, .. })
 }
 
 /// Where clients reach an application. Network partitions that are being emptied are left out.
 pub fn endpoints(world: &World, application: &ApplicationId) -> Vec<AccessPoint> {
-    let _ = (world, application);
-    Vec::new()
+    let mut points = Vec::new();
+    if world.is_undeploying(application) {
+        return points;
+    }
+    for cluster in in_order(world, application) {
+        let in_use = cluster.instances.iter().filter(|(_, instance)| instance.ending.is_none());
+        for (np, _) in in_use {
+            let ready = endpoints_in(world, cluster, np)
+                .iter()
+                .filter(|endpoint| endpoint.state == EndpointState::Ready)
+                .count();
+            points.extend(world.balanced_ports(cluster).map(|mapping| AccessPoint {
+                network_partition: np.clone(),
+                address: address(world, np),
+                port: mapping.proxy_port,
+                cluster: cluster.id.clone(),
+                members: u32::try_from(ready).unwrap_or(u32::MAX),
+            }));
+        }
+    }
+    points
+}
+
+/// The clusters of an application that serve it, in the order of its blueprint: the first of a listener takes the
+/// requests that name no host.
+fn in_order<'a>(world: &'a World, application: &'a ApplicationId) -> Vec<&'a Cluster> {
+    let subscriptions = world
+        .applications
+        .get(application)
+        .map_or(&[][..], |state| &state.blueprint.cartridges);
+    let position = |cluster: &Cluster| subscriptions.iter().position(|s| s.alias == cluster.alias);
+    let mut clusters: Vec<&Cluster> = world
+        .clusters_of(application)
+        .filter(|cluster| cluster.role == Role::Application)
+        .collect();
+    clusters.sort_by_key(|cluster| position(cluster).unwrap_or(usize::MAX));
+    clusters
+}
+
+fn address(world: &World, np: &NetworkPartitionId) -> IpAddr {
+    let found = world.network_partitions.get(np);
+    found.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), crate::blueprint::NetworkPartition::address)
 }

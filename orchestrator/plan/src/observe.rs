@@ -9,6 +9,9 @@ use cartridge_protocol::link::Status;
 use cartridge_protocol::sample::Sample;
 use cartridge_protocol::{ClusterId, MemberId, Millis, NetworkPartitionId};
 
+use crate::decide::Planned;
+use crate::world::World;
+
 /// Most points kept per window.
 pub const MAX_POINTS: usize = 64;
 
@@ -26,6 +29,28 @@ pub struct Observations {
     /// The total that each cluster's scaler recommended, pass by pass: shrinking follows the highest of the
     /// stabilisation window. The caller pushes [`crate::decide::Planned::recommended`] here.
     pub recommended: BTreeMap<ClusterId, Window>,
+}
+
+impl Observations {
+    /// Keeps what scalers recommended: to be called after every pass, whether or not it planned anything.
+    pub fn remember(&mut self, world: &World, planned: &Planned, now: Millis) {
+        for (id, required) in &planned.recommended {
+            let cluster = world.clusters.get(id);
+            let policy = cluster.and_then(|cluster| cluster.autoscaling_policy.as_ref());
+            if let Some(policy) = policy.and_then(|policy| world.autoscaling_policies.get(policy)) {
+                let window = self.recommended.entry(id.clone()).or_default();
+                crate::scale::remember(window, now, *required, policy);
+            }
+        }
+    }
+
+    /// Forgets members and clusters that no longer exist: nothing here outgrows the world.
+    pub fn forget(&mut self, world: &World) {
+        self.members.retain(|member, _| world.members.contains_key(member));
+        self.instances.retain(|member, _| world.members.contains_key(member));
+        self.clusters.retain(|(cluster, _), _| world.clusters.contains_key(cluster));
+        self.recommended.retain(|cluster, _| world.clusters.contains_key(cluster));
+    }
 }
 
 /// What one member said.
