@@ -80,7 +80,12 @@ impl Repository {
         git(bare, &["init", "--quiet", "--bare", "--initial-branch", BRANCH]).await?;
         git(work, &["init", "--quiet", "--initial-branch", BRANCH]).await?;
         git(work, &["config", "core.autocrlf", "false"]).await?;
-        git(work, &["config", "gc.auto", "0"]).await?;
+        for folder in [bare, work] {
+            git(folder, &["config", "gc.auto", "0"]).await?;
+            git(folder, &["config", "receive.autogc", "false"]).await?;
+            // The search for deltas would cost more than anything that is measured.
+            git(folder, &["config", "pack.window", "0"]).await?;
+        }
         git(work, &["remote", "add", "origin", &bare.to_string_lossy()]).await?;
         Ok(Self {
             bare: bare.to_owned(),
