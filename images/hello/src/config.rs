@@ -16,7 +16,7 @@ pub(crate) struct Config {
     pub(crate) address: SocketAddr,
     /// `CARTRIDGE_RELEASE`.
     pub(crate) release: Option<PathBuf>,
-    /// `MEMBER_ID`.
+    /// `CARTRIDGE_MEMBER`, else `MEMBER_ID`.
     pub(crate) member: String,
     /// What every request costs unless it says otherwise.
     pub(crate) cost: Cost,
@@ -78,7 +78,9 @@ impl Config {
         Ok(Self {
             address: SocketAddr::new(address, parsed("PORT", read("PORT"), 8080)?),
             release: read("CARTRIDGE_RELEASE").map(PathBuf::from),
-            member: read("MEMBER_ID").unwrap_or_else(|| "none".to_owned()),
+            member: read("CARTRIDGE_MEMBER")
+                .or_else(|| read("MEMBER_ID"))
+                .unwrap_or_else(|| "none".to_owned()),
             cost: Cost {
                 cpu: cost("HELLO_CPU_MS")?,
                 wait: cost("HELLO_WAIT_MS")?,
