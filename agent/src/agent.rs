@@ -122,11 +122,18 @@ struct Agent {
 }
 
 impl Agent {
-    fn new(settings: Settings, state: &State, link: Link, events: mpsc::Sender<Event>) -> Result<Self, AgentError> {
+    fn new(
+        settings: Settings,
+        state: &State,
+        link: Link,
+        events: mpsc::Sender<Event>,
+    ) -> Result<Self, AgentError> {
         let logs = Logs::new(state.base);
         let told = events.clone();
         let hooks = Hooks::start(&settings, logs.clone(), async move |(hook, fault)| {
-            let _ = told.send(Event::Life(lifecycle::Event::HookEnded { hook, fault })).await;
+            let _ = told
+                .send(Event::Life(lifecycle::Event::HookEnded { hook, fault }))
+                .await;
         });
         let clock = Clock::start();
         Ok(Self {
@@ -196,16 +203,26 @@ impl Agent {
     }
 
     fn wake(&self) -> Millis {
-        let files = self.files.due().filter(|_| self.desired.is_some() && !self.life.ends());
+        let files = self
+            .files
+            .due()
+            .filter(|_| self.desired.is_some() && !self.life.ends());
         let farewell = self.stopped_at.map(|at| at.plus(FAREWELL));
-        [self.life.due(), files, farewell, self.uplink.due().filter(|_| self.desired.is_some())]
-            .into_iter()
-            .flatten()
-            .fold(self.sample_at, Millis::min)
+        [
+            self.life.due(),
+            files,
+            farewell,
+            self.uplink.due().filter(|_| self.desired.is_some()),
+        ]
+        .into_iter()
+        .flatten()
+        .fold(self.sample_at, Millis::min)
     }
 
     fn interval(&self, which: impl Fn(&Desired) -> u64) -> Millis {
-        self.desired.as_ref().map_or(DEFAULT_INTERVAL, |d| Millis(which(d).max(LEAST_INTERVAL)))
+        self.desired
+            .as_ref()
+            .map_or(DEFAULT_INTERVAL, |d| Millis(which(d).max(LEAST_INTERVAL)))
     }
 
     fn step(&mut self, event: lifecycle::Event) {
@@ -221,8 +238,11 @@ impl Agent {
         match action {
             lifecycle::Action::Tell(kind, text) => self.tell(kind, &text),
             lifecycle::Action::Refuse { commit, reason, back } => self.files.refuse(commit, &reason, back),
-            lifecycle::Action::Probe(number) if self.settings.balancer.is_some() && self.topology.is_none() => {
-                let outcome = cartridge_agent_plan::probe::Outcome::Silent("has no topology in force yet".into());
+            lifecycle::Action::Probe(number)
+                if self.settings.balancer.is_some() && self.topology.is_none() =>
+            {
+                let outcome =
+                    cartridge_agent_plan::probe::Outcome::Silent("has no topology in force yet".into());
                 self.effects.answer_probe(number, outcome);
             }
             other => self.effects.begin(other, self.files.in_use()),
@@ -239,7 +259,11 @@ impl Agent {
         if let Some(before) = &self.desired
             && (desired.epoch < before.epoch || desired.revision < before.revision)
         {
-            tracing::warn!(epoch = desired.epoch, revision = desired.revision, "ignored: older than seen before");
+            tracing::warn!(
+                epoch = desired.epoch,
+                revision = desired.revision,
+                "ignored: older than seen before"
+            );
             return;
         }
         if let Some(artifacts) = &desired.artifacts {
@@ -249,15 +273,21 @@ impl Agent {
             self.topology_wanted(topology);
         }
         let event = match desired.run {
-            Run::Serve => lifecycle::Event::Serve { files: desired.artifacts.is_some() },
-            Run::Stop { within_ms } => lifecycle::Event::Stop { within: Millis(within_ms) },
+            Run::Serve => lifecycle::Event::Serve {
+                files: desired.artifacts.is_some(),
+            },
+            Run::Stop { within_ms } => lifecycle::Event::Stop {
+                within: Millis(within_ms),
+            },
         };
         self.desired = Some(desired);
         self.step(event);
     }
 
     fn topology_wanted(&mut self, topology: &cartridge_protocol::topology::Topology) {
-        let Some(command) = &self.settings.balancer else { return };
+        let Some(command) = &self.settings.balancer else {
+            return;
+        };
         let plugin = match self.plugin.take() {
             Some(plugin) => plugin,
             None => {
@@ -275,7 +305,9 @@ impl Agent {
     fn plugin_told(&mut self, told: plugin::Told) {
         match told {
             plugin::Told::Applied(revision) => self.topology = Some(revision),
-            plugin::Told::Refused(why) => self.tell("plugin", &format!("the balancer refused a topology: {why}")),
+            plugin::Told::Refused(why) => {
+                self.tell("plugin", &format!("the balancer refused a topology: {why}"))
+            }
             plugin::Told::Reading(reading) => self.uplink.outbox.read(reading),
             plugin::Told::Down(why) => {
                 self.topology = None;
@@ -333,7 +365,9 @@ impl Agent {
     }
 
     fn is_over(&self) -> bool {
-        let Some(stopped_at) = self.stopped_at else { return false };
+        let Some(stopped_at) = self.stopped_at else {
+            return false;
+        };
         let heard = self.fenced || self.desired.is_none() || self.uplink.has_said_stopped();
         heard || self.clock.now() >= stopped_at.plus(FAREWELL)
     }

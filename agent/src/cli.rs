@@ -29,23 +29,45 @@ pub fn command() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .disable_version_flag(true)
         .after_help(EXAMPLES)
-        .arg(path("config", "Configuration file: a JSON object of strings, or lines KEY=VALUE"))
-        .arg(path("launch-params", "Launch parameters: a JSON object of strings, or K=V,K=V [CARTRIDGE_LAUNCH_PARAMS]"))
+        .arg(path(
+            "config",
+            "Configuration file: a JSON object of strings, or lines KEY=VALUE",
+        ))
+        .arg(path(
+            "launch-params",
+            "Launch parameters: a JSON object of strings, or K=V,K=V [CARTRIDGE_LAUNCH_PARAMS]",
+        ))
         .subcommand(Command::new("run").about("Runs the member until it ends (the default)"))
-        .subcommand(Command::new("check").about("Prints the configuration, where each value comes from, and all faults"))
+        .subcommand(
+            Command::new("check")
+                .about("Prints the configuration, where each value comes from, and all faults"),
+        )
         .subcommand(Command::new("version").about("Prints the version"));
     for option in &OPTIONS {
         if let Some(flag) = option.flag {
-            let default = option.default.map(|d| format!(" (default: {d})")).unwrap_or_default();
+            let default = option
+                .default
+                .map(|d| format!(" (default: {d})"))
+                .unwrap_or_default();
             let help = format!("{}{default} [{}]", option.help, option.key);
-            command = command.arg(Arg::new(option.key).long(flag).value_name("VALUE").help(help).global(true));
+            command = command.arg(
+                Arg::new(option.key)
+                    .long(flag)
+                    .value_name("VALUE")
+                    .help(help)
+                    .global(true),
+            );
         }
     }
     command
 }
 
 fn path(name: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).value_name("PATH").help(help).global(true)
+    Arg::new(name)
+        .long(name)
+        .value_name("PATH")
+        .help(help)
+        .global(true)
 }
 
 /// Why a source cannot be read.
@@ -62,22 +84,41 @@ pub fn read(matches: &ArgMatches) -> Result<Resolved, SourceError> {
     let flags = OPTIONS
         .iter()
         .filter(|o| o.flag.is_some())
-        .filter_map(|o| matches.get_one::<String>(o.key).map(|v| (o.key.to_owned(), v.clone())))
+        .filter_map(|o| {
+            matches
+                .get_one::<String>(o.key)
+                .map(|v| (o.key.to_owned(), v.clone()))
+        })
         .collect();
-    let environment =
-        OPTIONS.iter().filter_map(|o| std::env::var(o.key).ok().map(|v| (o.key.to_owned(), v))).collect();
-    let launch = matches.get_one::<String>("launch-params").cloned().or_else(|| std::env::var(LAUNCH_PARAMS).ok());
+    let environment = OPTIONS
+        .iter()
+        .filter_map(|o| std::env::var(o.key).ok().map(|v| (o.key.to_owned(), v)))
+        .collect();
+    let launch = matches
+        .get_one::<String>("launch-params")
+        .cloned()
+        .or_else(|| std::env::var(LAUNCH_PARAMS).ok());
     let file = matches.get_one::<String>("config");
     Ok(resolve(&Sources {
         flags,
         environment,
-        file: file.map(|p| parameters("--config", p)).transpose()?.unwrap_or_default(),
-        launch: launch.map(|p| parameters("launch parameters", &p)).transpose()?.unwrap_or_default(),
+        file: file
+            .map(|p| parameters("--config", p))
+            .transpose()?
+            .unwrap_or_default(),
+        launch: launch
+            .map(|p| parameters("launch parameters", &p))
+            .transpose()?
+            .unwrap_or_default(),
     }))
 }
 
 fn parameters(what: &'static str, path: &str) -> Result<BTreeMap<String, String>, SourceError> {
-    let wrong = |why: String| SourceError { what, path: path.to_owned(), why };
+    let wrong = |why: String| SourceError {
+        what,
+        path: path.to_owned(),
+        why,
+    };
     let mut text = String::new();
     std::fs::File::open(Path::new(path))
         .and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_string(&mut text))
@@ -89,5 +130,9 @@ fn parameters(what: &'static str, path: &str) -> Result<BTreeMap<String, String>
 /// What `check` prints: every value with its origin.
 pub fn table(resolved: &Resolved) -> String {
     let wide = resolved.rows.iter().map(|r| r.key.len()).max().unwrap_or(0);
-    resolved.rows.iter().map(|row| format!("{:wide$}  {}  (from {})\n", row.key, row.shown, row.origin)).collect()
+    resolved
+        .rows
+        .iter()
+        .map(|row| format!("{:wide$}  {}  (from {})\n", row.key, row.shown, row.origin))
+        .collect()
 }

@@ -63,8 +63,13 @@ fn main() -> ExitCode {
 }
 
 fn run(settings: cartridge_agent_plan::settings::Settings) -> ExitCode {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("CARTRIDGE_LOG").unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let filter =
+        tracing_subscriber::EnvFilter::try_from_env("CARTRIDGE_LOG").unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(4)

@@ -49,8 +49,19 @@ impl Plugin {
         let (topology, topologies) = watch::channel(None);
         let (reads, asked) = mpsc::channel(1);
         let stop = CancellationToken::new();
-        let keeper = Keeper { program, logs, topologies, asked, stop: stop.clone() };
-        Self { topology, reads, stop, task: tokio::task::spawn_local(keeper.keep(tell)) }
+        let keeper = Keeper {
+            program,
+            logs,
+            topologies,
+            asked,
+            stop: stop.clone(),
+        };
+        Self {
+            topology,
+            reads,
+            stop,
+            task: tokio::task::spawn_local(keeper.keep(tell)),
+        }
     }
 
     /// What it should serve from now on.
@@ -97,7 +108,10 @@ impl Keeper {
                         () = stop.cancelled() => None,
                     };
                     match fault {
-                        Some(fault) => session.kill().await.map_or_else(|| fault.clone(), |how| format!("{fault} ({how})")),
+                        Some(fault) => session
+                            .kill()
+                            .await
+                            .map_or_else(|| fault.clone(), |how| format!("{fault} ({how})")),
                         None => return session.end().await,
                     }
                 }

@@ -1,153 +1,30 @@
 //! The real agent binary against a tiny orchestrator: a member's life from joining to its end.
 
-#![allow(clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod orchestrator;
+mod harness;
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::Path;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use cartridge_protocol::launch::{LaunchParameters, key};
+use cartridge_protocol::launch::key;
 use cartridge_protocol::link::{Batch, Desired, Phase, Run};
-use orchestrator::Fake;
-use tokio::process::{Child, Command};
-
-const MEMBER: &str = "app.web.hello.domain-1";
-
-/// The application that the agents of these tests start: answers every request with its process number.
-#[test]
-#[ignore = "is started by the agent under test, as its application"]
-fn application() {
-    let address = std::env::var("CARTRIDGE_ADDRESS").unwrap();
-    let port: u16 = std::env::var("PORT").unwrap().parse().unwrap();
-    let listener = TcpListener::bind((address.as_str(), port)).unwrap();
-    println!("I am {}", std::process::id());
-    assert!(std::env::var(key::JOIN_TOKEN).is_err(), "the application can see the join token");
-    for mut stream in listener.incoming().flatten() {
-        let _ = stream.read(&mut [0; 1024]);
-        let status = std::env::var("ANSWER").unwrap_or_else(|_| "200 OK".into());
-        let body = std::process::id().to_string();
-        let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-    }
-}
-
-struct Member {
-    agent: Child,
-    fake: Fake,
-    port: u16,
-    folder: tempfile::TempDir,
-}
-
-fn desired() -> Desired {
-    Desired {
-        revision: 1,
-        epoch: 1,
-        run: Run::Serve,
-        artifacts: None,
-        topology: None,
-        sample_interval_ms: 200,
-        publish_interval_ms: 200,
-    }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-fn application_command() -> String {
-    let me = std::env::current_exe().unwrap();
-    serde_json::to_string(&[me.to_str().unwrap(), "--exact", "application", "--ignored", "--nocapture"]).unwrap()
-}
-
-fn parameters(fake: &Fake, port: u16, folder: &Path) -> LaunchParameters {
-    let mut launch = LaunchParameters::default();
-    for (name, value) in [
-        (key::MEMBER_ID, MEMBER),
-        (key::INCARNATION, "1"),
-        (key::LINK, &format!("http://{}", fake.address)),
-        (key::JOIN_TOKEN, "canary-token"),
-        (key::PORTS, &port.to_string()),
-        (key::PROBE, &format!(r#"{{"http":{{"port":{port},"path":"/"}}}}"#)),
-        (key::COMMAND, &application_command()),
-        (key::HOOKS, folder.join("hooks").to_str().unwrap()),
-        ("CARTRIDGE_STATE_DIR", folder.join("state").to_str().unwrap()),
-    ] {
-        launch.set(name, value);
-    }
-    launch
-}
-
-fn agent(folder: &Path, launch: &LaunchParameters) -> Child {
-    let path = folder.join("launch-params");
-    std::fs::write(&path, launch.to_json()).unwrap();
-    Command::new(env!("CARGO_BIN_EXE_cartridge-agent"))
-        .env("CARTRIDGE_LAUNCH_PARAMS", path)
-        .stdout(Stdio::null())
-        .stderr(std::fs::File::create(folder.join("agent.log")).unwrap())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap()
-}
-
-async fn start(desired: Desired, change: impl FnOnce(&Path, &mut LaunchParameters)) -> Member {
-    let fake = Fake::start(desired).await;
-    let folder = tempfile::tempdir().unwrap();
-    let port = free_port();
-    let mut launch = parameters(&fake, port, folder.path());
-    change(folder.path(), &mut launch);
-    Member { agent: agent(folder.path(), &launch), fake, port, folder }
-}
-
-fn hook(folder: &Path, name: &str, script: &str) {
-    use std::os::unix::fs::OpenOptionsExt;
-    let hooks = folder.join("hooks");
-    std::fs::create_dir_all(&hooks).unwrap();
-    let mut options = std::fs::OpenOptions::new();
-    let mut file = options.create(true).write(true).mode(0o755).open(hooks.join(format!("{name}.sh"))).unwrap();
-    write!(file, "#!/bin/sh\n{script}\n").unwrap();
-}
-
-fn is_active(batch: &Batch) -> bool {
-    batch.status.phase == Phase::Active
-}
-
-fn is_suspended(batch: &Batch) -> bool {
-    matches!(batch.status.phase, Phase::Suspended { .. })
-}
-
-impl Member {
-    /// The process number of the application, from the application itself.
-    fn application(&self) -> i32 {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        text.rsplit('\n').next().unwrap().parse().unwrap()
-    }
-
-    async fn exits(&mut self) -> Option<i32> {
-        let status = tokio::time::timeout(Duration::from_secs(20), self.agent.wait()).await;
-        status.unwrap_or_else(|_| panic!("the agent does not exit:\n{}", self.log())).unwrap().code()
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("agent.log")).unwrap()
-    }
-
-    fn port_is_closed(&self) -> bool {
-        TcpStream::connect(("127.0.0.1", self.port)).is_err()
-    }
-}
+use harness::{MEMBER, agent, desired, hook, is_active, is_suspended, parameters, start};
 
 #[tokio::test]
 async fn a_member_joins_serves_survives_a_crash_and_stops_in_order() {
     let begun = Instant::now();
     let mut member = start(desired(), |folder, _| {
-        for name in ["InstanceStartedEvent", "StartServers", "InstanceActivatedEvent", "clean"] {
-            hook(folder, name, "echo \"$STRATOS_EVENT $STRATOS_MEMBER_ID\" >> ../events; env >> ../env");
+        for name in [
+            "InstanceStartedEvent",
+            "StartServers",
+            "InstanceActivatedEvent",
+            "clean",
+        ] {
+            hook(
+                folder,
+                name,
+                "echo \"$STRATOS_EVENT $STRATOS_MEMBER_ID\" >> ../events; env >> ../env",
+            );
         }
     })
     .await;
@@ -155,25 +32,58 @@ async fn a_member_joins_serves_survives_a_crash_and_stops_in_order() {
     let at = fake.hear(0, "Active", is_active).await;
     println!("Active after {:?}", begun.elapsed());
     let join = fake.join();
-    assert_eq!((join.member.as_str(), join.incarnation, join.token.expose()), (MEMBER, 1, "canary-token"));
-    assert!(fake.bearers().iter().all(|b| b.starts_with("bearer ") && b.len() == 7 + 64));
+    assert_eq!(
+        (join.member.as_str(), join.incarnation, join.token.expose()),
+        (MEMBER, 1, "canary-token")
+    );
+    assert!(
+        fake.bearers()
+            .iter()
+            .all(|b| b.starts_with("bearer ") && b.len() == 7 + 64)
+    );
 
     let first = member.application();
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(first), nix::sys::signal::Signal::SIGKILL).unwrap();
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(first),
+        nix::sys::signal::Signal::SIGKILL,
+    )
+    .unwrap();
     let at = fake.hear(at, "Suspended", is_suspended).await;
-    let at = fake.hear(at, "Active again", |b| is_active(b) && b.status.restarts == 1).await;
+    let at = fake
+        .hear(at, "Active again", |b| is_active(b) && b.status.restarts == 1)
+        .await;
     assert_ne!(member.application(), first);
-    let at = fake.hear(at, "a sample", |b| b.sample.as_ref().is_some_and(|s| s.memory_used > Some(0))).await;
-    assert!(fake.batches().iter().flat_map(|b| &b.logs).any(|l| l.stream == "out" && l.text == format!("I am {first}")));
+    let at = fake
+        .hear(at, "a sample", |b| {
+            b.sample.as_ref().is_some_and(|s| s.memory_used > Some(0))
+        })
+        .await;
+    assert!(
+        fake.batches()
+            .iter()
+            .flat_map(|b| &b.logs)
+            .any(|l| l.stream == "out" && l.text == format!("I am {first}"))
+    );
 
     fake.want(|d| d.run = Run::Stop { within_ms: 5_000 });
-    let at = fake.hear(at, "Stopping", |b| b.status.phase == Phase::Stopping).await;
-    fake.hear(at, "Stopped", |b| b.status.phase == Phase::Stopped).await;
+    let at = fake
+        .hear(at, "Stopping", |b| b.status.phase == Phase::Stopping)
+        .await;
+    fake.hear(at, "Stopped", |b| b.status.phase == Phase::Stopped)
+        .await;
     assert_eq!(member.exits().await, Some(0), "{}", member.log());
     assert!(member.port_is_closed());
     let events = std::fs::read_to_string(member.folder.path().join("events")).unwrap();
-    let expected = ["InstanceStartedEvent", "StartServers", "InstanceActivatedEvent", "clean"];
-    assert_eq!(events.lines().collect::<Vec<_>>(), expected.map(|e| format!("{e} {MEMBER}")));
+    let expected = [
+        "InstanceStartedEvent",
+        "StartServers",
+        "InstanceActivatedEvent",
+        "clean",
+    ];
+    assert_eq!(
+        events.lines().collect::<Vec<_>>(),
+        expected.map(|e| format!("{e} {MEMBER}"))
+    );
     let environment = std::fs::read_to_string(member.folder.path().join("env")).unwrap();
     assert!(!environment.contains("canary-token") && !member.log().contains("canary-token"));
 }
@@ -185,18 +95,35 @@ async fn the_loss_of_the_orchestrator_stops_nothing_and_its_return_finds_the_sam
     fake.hear(0, "Active", is_active).await;
     let before = member.application();
     fake.die();
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(before), nix::sys::signal::Signal::SIGKILL).unwrap();
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(before),
+        nix::sys::signal::Signal::SIGKILL,
+    )
+    .unwrap();
     let restarted = async {
         while member.port_is_closed() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), restarted).await.expect("restarted without an orchestrator");
+    tokio::time::timeout(Duration::from_secs(10), restarted)
+        .await
+        .expect("restarted without an orchestrator");
     let heard = fake.batches().len();
     fake.come_back().await;
-    let at = fake.hear(heard, "Active after the return", |b| is_active(b) && b.status.restarts == 1).await;
-    let told = |b: &Batch| b.notices.iter().any(|n| n.kind == "application" && n.text.contains("signal 9"));
-    assert!(fake.batches()[heard..].iter().any(told), "what happened meanwhile was not told");
+    let at = fake
+        .hear(heard, "Active after the return", |b| {
+            is_active(b) && b.status.restarts == 1
+        })
+        .await;
+    let told = |b: &Batch| {
+        b.notices
+            .iter()
+            .any(|n| n.kind == "application" && n.text.contains("signal 9"))
+    };
+    assert!(
+        fake.batches()[heard..].iter().any(told),
+        "what happened meanwhile was not told"
+    );
     assert_eq!(fake.joins(), 1, "a known member does not join twice");
     fake.hear(at, "more", is_active).await;
 }
@@ -217,7 +144,11 @@ async fn a_second_agent_in_the_same_folder_is_refused_and_harms_nobody() {
     member.fake.hear(0, "Active", is_active).await;
     let launch = parameters(&member.fake, member.port, member.folder.path());
     let mut second = agent(member.folder.path(), &launch);
-    let code = tokio::time::timeout(Duration::from_secs(10), second.wait()).await.unwrap().unwrap().code();
+    let code = tokio::time::timeout(Duration::from_secs(10), second.wait())
+        .await
+        .unwrap()
+        .unwrap()
+        .code();
     assert_eq!(code, Some(3));
     assert!(member.log().contains("another agent runs here") && member.log().contains(MEMBER));
     assert!(!member.port_is_closed());
@@ -233,33 +164,59 @@ async fn an_agent_that_was_killed_takes_its_application_along_and_rejoins_as_its
     let launch = parameters(&fake, member.port, member.folder.path());
     let last = fake.batches().last().map(|b| b.sequence).unwrap();
     member.agent = agent(member.folder.path(), &launch);
-    fake.hear(at, "Active again", |b| is_active(b) && b.sequence > last + 1000).await;
+    fake.hear(at, "Active again", |b| is_active(b) && b.sequence > last + 1000)
+        .await;
     let bearers = fake.bearers();
-    assert!(bearers.iter().all(|b| *b == bearers[0]), "another credential was made");
+    assert!(
+        bearers.iter().all(|b| *b == bearers[0]),
+        "another credential was made"
+    );
 }
 
 #[tokio::test]
 async fn an_application_that_never_stays_up_fails_the_member() {
-    let member = start(desired(), |_, launch| launch.set(key::COMMAND, r#"["/bin/sh","-c","exit 7"]"#)).await;
-    let failed = |b: &Batch| matches!(&b.status.phase, Phase::Failed { reason } if reason.contains("exit code 7"));
+    let member = start(desired(), |_, launch| {
+        launch.set(key::COMMAND, r#"["/bin/sh","-c","exit 7"]"#)
+    })
+    .await;
+    let failed =
+        |b: &Batch| matches!(&b.status.phase, Phase::Failed { reason } if reason.contains("exit code 7"));
     member.fake.hear(0, "Failed", failed).await;
 }
 
 #[tokio::test]
 async fn a_hook_that_hangs_does_not_hold_up_a_stop() {
-    let mut member = start(desired(), |folder, _| hook(folder, "StartServers", "trap '' TERM; sleep 600 & wait; sleep 600")).await;
+    let mut member = start(desired(), |folder, _| {
+        hook(
+            folder,
+            "StartServers",
+            "trap '' TERM; sleep 600 & wait; sleep 600",
+        )
+    })
+    .await;
     let fake = member.fake.clone();
-    let at = fake.hear(0, "Starting", |b| b.status.phase == Phase::Starting).await;
+    let at = fake
+        .hear(0, "Starting", |b| b.status.phase == Phase::Starting)
+        .await;
     let begun = Instant::now();
     fake.want(|d| d.run = Run::Stop { within_ms: 1_000 });
-    fake.hear(at, "Stopped", |b| b.status.phase == Phase::Stopped).await;
+    fake.hear(at, "Stopped", |b| b.status.phase == Phase::Stopped)
+        .await;
     assert_eq!(member.exits().await, Some(0));
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
 async fn an_order_from_a_deposed_orchestrator_is_ignored() {
-    let member = start(Desired { epoch: 5, revision: 50, ..desired() }, |_, _| {}).await;
+    let member = start(
+        Desired {
+            epoch: 5,
+            revision: 50,
+            ..desired()
+        },
+        |_, _| {},
+    )
+    .await;
     let fake = member.fake.clone();
     let at = fake.hear(0, "Active", is_active).await;
     fake.want(|d| {
@@ -276,7 +233,11 @@ async fn an_order_from_a_deposed_orchestrator_is_ignored() {
         d.run = Run::Serve;
     });
     let at = fake.hear(at, "revision 51", |b| b.status.revision == 51).await;
-    assert!(fake.batches()[..at].iter().all(|b| !matches!(b.status.phase, Phase::Stopping | Phase::Stopped)));
+    assert!(
+        fake.batches()[..at]
+            .iter()
+            .all(|b| !matches!(b.status.phase, Phase::Stopping | Phase::Stopped))
+    );
 }
 
 #[tokio::test]
@@ -286,7 +247,8 @@ async fn sigterm_ends_the_member_in_order() {
     let at = fake.hear(0, "Active", is_active).await;
     let pid = i32::try_from(member.agent.id().unwrap()).unwrap();
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM).unwrap();
-    fake.hear(at, "Stopped", |b| b.status.phase == Phase::Stopped).await;
+    fake.hear(at, "Stopped", |b| b.status.phase == Phase::Stopped)
+        .await;
     assert_eq!(member.exits().await, Some(0));
     assert!(member.port_is_closed());
 }

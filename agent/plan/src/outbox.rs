@@ -28,7 +28,10 @@ pub struct LogRing {
 impl LogRing {
     /// Numbers begin after `base`.
     pub fn new(base: u64) -> Self {
-        Self { last: base, ..Self::default() }
+        Self {
+            last: base,
+            ..Self::default()
+        }
     }
 
     /// Keeps a line, cut to what the link accepts.
@@ -94,7 +97,11 @@ pub struct Carried {
 impl Outbox {
     /// Numbers begin after `base`.
     pub fn new(base: u64) -> Self {
-        Self { last_notice: base, last_batch: base, ..Self::default() }
+        Self {
+            last_notice: base,
+            last_batch: base,
+            ..Self::default()
+        }
     }
 
     /// Replaces the measurement that waits.

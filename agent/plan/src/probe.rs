@@ -100,13 +100,18 @@ impl Probe {
 
 /// What the first line of an HTTP answer says.
 pub fn http_outcome(beginning: &[u8]) -> Outcome {
-    let line = beginning.split(|b| *b == b'\r' || *b == b'\n').next().unwrap_or_default();
+    let line = beginning
+        .split(|b| *b == b'\r' || *b == b'\n')
+        .next()
+        .unwrap_or_default();
     let line = String::from_utf8_lossy(line);
     let mut words = line.split(' ');
     let version = words.next().unwrap_or_default();
     match words.next().and_then(|w| w.parse::<u16>().ok()) {
         Some(200..=399) if version.starts_with("HTTP/1.") => Outcome::Healthy,
-        Some(status) if version.starts_with("HTTP/1.") => Outcome::Unwell(format!("answers with status {status}")),
+        Some(status) if version.starts_with("HTTP/1.") => {
+            Outcome::Unwell(format!("answers with status {status}"))
+        }
         _ if line.is_empty() => Outcome::Silent("closes the connection without an answer".into()),
         _ => Outcome::Unwell("answers, but not in HTTP/1".into()),
     }
@@ -119,7 +124,10 @@ mod tests {
     #[test]
     fn ports_are_found_by_name_and_by_number() {
         let named = BTreeMap::from([("http".to_owned(), 8080)]);
-        let http = |path: &str| Probe::Http { port: 8080, path: path.into() };
+        let http = |path: &str| Probe::Http {
+            port: 8080,
+            path: path.into(),
+        };
         for (text, expected) in [
             (r#"{"http":{"port":"http","path":"/health"}}"#, http("/health")),
             (r#"{"http":{"port":8080}}"#, http("/")),

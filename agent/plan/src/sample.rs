@@ -40,7 +40,12 @@ pub fn task_stat(text: &str) -> Result<TaskStat, Fault> {
     let (_, after) = text.rsplit_once(") ").ok_or(fault(FILE, "name in parentheses"))?;
     let fields: Vec<&str> = after.split_ascii_whitespace().take(22).collect();
     // Field n of proc(5) is at n - 3 here.
-    let number = |n: usize, field| fields.get(n - 3).and_then(|f| f.parse().ok()).ok_or(fault(FILE, field));
+    let number = |n: usize, field| {
+        fields
+            .get(n - 3)
+            .and_then(|f| f.parse().ok())
+            .ok_or(fault(FILE, field))
+    };
     Ok(TaskStat {
         loads: matches!(fields.first(), Some(&("R" | "D"))),
         ticks: number(14, "utime")? + number(15, "stime")?,
@@ -114,9 +119,10 @@ pub fn cpu_max(text: &str) -> Result<Option<f64>, Fault> {
     let mut words = text.split_ascii_whitespace();
     match (words.next(), words.next().and_then(|w| w.parse::<f64>().ok())) {
         (Some("max"), _) => Ok(None),
-        (Some(quota), Some(period)) if period > 0.0 => {
-            quota.parse::<f64>().map(|q| Some(q / period)).map_err(|_| fault("cpu.max", "quota"))
-        }
+        (Some(quota), Some(period)) if period > 0.0 => quota
+            .parse::<f64>()
+            .map(|q| Some(q / period))
+            .map_err(|_| fault("cpu.max", "quota")),
         _ => Err(fault("cpu.max", "quota and period")),
     }
 }
@@ -129,7 +135,14 @@ pub const fn working_set(usage: u64, inactive_file: u64) -> u64 {
 /// `MemTotal` of `/proc/meminfo`, bytes.
 pub fn mem_total(text: &str) -> Result<u64, Fault> {
     text.lines()
-        .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok())
+        .find_map(|line| {
+            line.strip_prefix("MemTotal:")?
+                .trim()
+                .strip_suffix("kB")?
+                .trim()
+                .parse::<u64>()
+                .ok()
+        })
         .map(|kib| kib.saturating_mul(1024))
         .ok_or(fault("meminfo", "MemTotal"))
 }
@@ -150,16 +163,22 @@ pub enum Cgroup {
 
 /// Reads `/proc/self/cgroup`. The controllers of version 1 win where they are in use.
 pub fn cgroup(text: &str) -> Option<Cgroup> {
-    let rows = || text.lines().filter_map(|line| {
-        let mut parts = line.splitn(3, ':');
-        Some((parts.next()?, parts.next()?, parts.next()?))
-    });
+    let rows = || {
+        text.lines().filter_map(|line| {
+            let mut parts = line.splitn(3, ':');
+            Some((parts.next()?, parts.next()?, parts.next()?))
+        })
+    };
     let with = |wanted: &str| {
-        rows().find(|(_, names, _)| names.split(',').any(|n| n == wanted)).map(|(_, n, p)| (n.to_owned(), p.to_owned()))
+        rows()
+            .find(|(_, names, _)| names.split(',').any(|n| n == wanted))
+            .map(|(_, n, p)| (n.to_owned(), p.to_owned()))
     };
     match (with("memory"), with("cpuacct")) {
         (Some(memory), Some(cpuacct)) => Some(Cgroup::V1 { memory, cpuacct }),
-        _ => rows().find(|(id, names, _)| *id == "0" && names.is_empty()).map(|(_, _, p)| Cgroup::V2(p.to_owned())),
+        _ => rows()
+            .find(|(id, names, _)| *id == "0" && names.is_empty())
+            .map(|(_, _, p)| Cgroup::V2(p.to_owned())),
     }
 }
 
@@ -174,12 +193,22 @@ pub fn is_own(cgroup_procs: &str, agent: u32) -> bool {
 mod tests {
     use super::*;
 
-    const STAT: &str = "71 (a) R (b) R 1 71 71 0 -1 4194560 1 2 3 4 250 50 7 8 20 0 3 0 9000 1000000 640 1 2 3";
+    const STAT: &str =
+        "71 (a) R (b) R 1 71 71 0 -1 4194560 1 2 3 4 250 50 7 8 20 0 3 0 9000 1000000 640 1 2 3";
 
     #[test]
     fn a_process_may_be_called_anything() {
         let stat = task_stat(STAT).unwrap();
-        assert_eq!(stat, TaskStat { loads: true, ticks: 300, threads: 3, started: 9000, pages: 640 });
+        assert_eq!(
+            stat,
+            TaskStat {
+                loads: true,
+                ticks: 300,
+                threads: 3,
+                started: 9000,
+                pages: 640
+            }
+        );
     }
 
     #[test]
@@ -191,7 +220,10 @@ mod tests {
                 Ok(stat) => assert!(end > STAT.find(" 640").unwrap() && stat.started == 9000),
             }
         }
-        assert_eq!(mem_total("MemFree: 1 kB\n").unwrap_err().to_string(), "meminfo holds no MemTotal");
+        assert_eq!(
+            mem_total("MemFree: 1 kB\n").unwrap_err().to_string(),
+            "meminfo holds no MemTotal"
+        );
     }
 
     #[test]
@@ -208,7 +240,13 @@ mod tests {
 
     #[test]
     fn cpu_time_of_a_reused_process_number_is_not_compared() {
-        let stat = |ticks, started| TaskStat { loads: false, ticks, threads: 1, started, pages: 0 };
+        let stat = |ticks, started| TaskStat {
+            loads: false,
+            ticks,
+            threads: 1,
+            started,
+            pages: 0,
+        };
         let (mut before, mut after) = (Ticks::default(), Ticks::default());
         before.note(1, &stat(1000, 5));
         before.note(2, &stat(100, 5));
@@ -225,16 +263,28 @@ mod tests {
         assert_eq!(cpu_max("150000 100000\n"), Ok(Some(1.5)));
         assert_eq!(cpu_max("max 100000\n"), Ok(None));
         assert!(cpu_max("").is_err());
-        assert_eq!(keyed("usage_usec 12\nuser_usec 5\n", "usage_usec", "cpu.stat"), Ok(12));
+        assert_eq!(
+            keyed("usage_usec 12\nuser_usec 5\n", "usage_usec", "cpu.stat"),
+            Ok(12)
+        );
         assert_eq!(working_set(10, 30), 0);
     }
 
     #[test]
     fn the_place_in_the_cgroup_trees_is_found() {
-        assert_eq!(cgroup("0::/system.slice/a.service\n"), Some(Cgroup::V2("/system.slice/a.service".into())));
+        assert_eq!(
+            cgroup("0::/system.slice/a.service\n"),
+            Some(Cgroup::V2("/system.slice/a.service".into()))
+        );
         let v1 = cgroup("4:memory:/docker/x\n3:cpu,cpuacct:/docker/x\n0::/\n");
         let place = |names: &str| (names.to_owned(), "/docker/x".to_owned());
-        assert_eq!(v1, Some(Cgroup::V1 { memory: place("memory"), cpuacct: place("cpu,cpuacct") }));
+        assert_eq!(
+            v1,
+            Some(Cgroup::V1 {
+                memory: place("memory"),
+                cpuacct: place("cpu,cpuacct")
+            })
+        );
         assert_eq!(cgroup(""), None);
     }
 

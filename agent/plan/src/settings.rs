@@ -41,44 +41,143 @@ pub struct Opt {
 }
 
 const fn opt(key: &'static str, flag: &'static str, help: &'static str) -> Opt {
-    Opt { key, flag: Some(flag), default: None, required: false, help }
+    Opt {
+        key,
+        flag: Some(flag),
+        default: None,
+        required: false,
+        help,
+    }
 }
 
 const fn required(key: &'static str, flag: &'static str, help: &'static str) -> Opt {
-    Opt { required: true, ..opt(key, flag, help) }
+    Opt {
+        required: true,
+        ..opt(key, flag, help)
+    }
 }
 
 const fn default(key: &'static str, flag: &'static str, default: &'static str, help: &'static str) -> Opt {
-    Opt { default: Some(default), ..opt(key, flag, help) }
+    Opt {
+        default: Some(default),
+        ..opt(key, flag, help)
+    }
 }
 
 /// All options. Launch parameters that are not in it go to the hooks unread.
 pub const OPTIONS: [Opt; 22] = [
     required(key::MEMBER_ID, "member-id", "This member's id"),
-    required(key::INCARNATION, "incarnation", "Which life of the member this is: a number from 1"),
-    required(key::LINK, "link", "The orchestrator: https://host:port, or http://127.x.y.z:port on this machine"),
+    required(
+        key::INCARNATION,
+        "incarnation",
+        "Which life of the member this is: a number from 1",
+    ),
+    required(
+        key::LINK,
+        "link",
+        "The orchestrator: https://host:port, or http://127.x.y.z:port on this machine",
+    ),
     Opt {
         flag: None,
-        ..required(key::JOIN_TOKEN, "", "The single-use join token; never a flag, because arguments are public")
+        ..required(
+            key::JOIN_TOKEN,
+            "",
+            "The single-use join token; never a flag, because arguments are public",
+        )
     },
-    opt(key::LINK_CA, "link-ca", "PEM file of the authority that signed the orchestrator's certificate"),
-    default(STATE_DIR, "state-dir", "/var/lib/cartridge-agent", "Folder for the agent's own files: an absolute path"),
-    default(key::ADDRESS, "address", "127.0.0.1", "The address that the application listens on"),
-    opt(key::PORTS, "ports", "Ports that must answer before the member is Active: 80|22"),
-    opt(key::PORT_MAPPINGS, "port-mappings", "Named ports: NAME:http|PROTOCOL:http|PORT:8080|PROXY_PORT:80;..."),
-    opt(key::COMMAND, "command", "The application's command: a JSON array of strings"),
-    opt(key::ENVIRONMENT, "environment", "Its extra environment: a JSON object of strings"),
-    opt(key::PROBE, "probe", r#"{"http":{"port":"http","path":"/health"}} or {"tcp":{}}"#),
-    default(key::ON_RELEASE, "on-release", "restart", "What a new release does to the application: nothing or restart"),
-    opt(key::HOOKS, "hooks", "Folder with the hooks, such as InstanceStartedEvent.sh: an absolute path"),
-    opt(key::BALANCER, "balancer", "The balancer plugin's command: a JSON array of strings"),
-    default(key::ALLOW_FILE_REPOSITORIES, "allow-file-repositories", "false", "Accept file:// repositories: true or false"),
-    opt(key::APPLICATION_PATH, "application-path", "Folder for the releases: an absolute path"),
-    opt(key::APPLICATION_ID, "application-id", "The application, for hooks"),
+    opt(
+        key::LINK_CA,
+        "link-ca",
+        "PEM file of the authority that signed the orchestrator's certificate",
+    ),
+    default(
+        STATE_DIR,
+        "state-dir",
+        "/var/lib/cartridge-agent",
+        "Folder for the agent's own files: an absolute path",
+    ),
+    default(
+        key::ADDRESS,
+        "address",
+        "127.0.0.1",
+        "The address that the application listens on",
+    ),
+    opt(
+        key::PORTS,
+        "ports",
+        "Ports that must answer before the member is Active: 80|22",
+    ),
+    opt(
+        key::PORT_MAPPINGS,
+        "port-mappings",
+        "Named ports: NAME:http|PROTOCOL:http|PORT:8080|PROXY_PORT:80;...",
+    ),
+    opt(
+        key::COMMAND,
+        "command",
+        "The application's command: a JSON array of strings",
+    ),
+    opt(
+        key::ENVIRONMENT,
+        "environment",
+        "Its extra environment: a JSON object of strings",
+    ),
+    opt(
+        key::PROBE,
+        "probe",
+        r#"{"http":{"port":"http","path":"/health"}} or {"tcp":{}}"#,
+    ),
+    default(
+        key::ON_RELEASE,
+        "on-release",
+        "restart",
+        "What a new release does to the application: nothing or restart",
+    ),
+    opt(
+        key::HOOKS,
+        "hooks",
+        "Folder with the hooks, such as InstanceStartedEvent.sh: an absolute path",
+    ),
+    opt(
+        key::BALANCER,
+        "balancer",
+        "The balancer plugin's command: a JSON array of strings",
+    ),
+    default(
+        key::ALLOW_FILE_REPOSITORIES,
+        "allow-file-repositories",
+        "false",
+        "Accept file:// repositories: true or false",
+    ),
+    opt(
+        key::APPLICATION_PATH,
+        "application-path",
+        "Folder for the releases: an absolute path",
+    ),
+    opt(
+        key::APPLICATION_ID,
+        "application-id",
+        "The application, for hooks",
+    ),
     opt(key::CLUSTER_ID, "cluster-id", "The cluster, for hooks"),
-    default(HOOK_SECONDS, "hook-seconds", "60", "Seconds that a hook may take: 1 to 86400"),
-    default(START_SECONDS, "start-seconds", "600", "Seconds until the first answer of the application: 1 to 86400"),
-    default(RELEASE_SECONDS, "release-seconds", "10", "Seconds until it answers from a new release: 1 to 86400"),
+    default(
+        HOOK_SECONDS,
+        "hook-seconds",
+        "60",
+        "Seconds that a hook may take: 1 to 86400",
+    ),
+    default(
+        START_SECONDS,
+        "start-seconds",
+        "600",
+        "Seconds until the first answer of the application: 1 to 86400",
+    ),
+    default(
+        RELEASE_SECONDS,
+        "release-seconds",
+        "10",
+        "Seconds until it answers from a new release: 1 to 86400",
+    ),
 ];
 
 /// What the agent works with.

@@ -38,7 +38,10 @@ pub struct Lines {
 impl Lines {
     /// Lines of at most `most` bytes.
     pub const fn new(most: usize) -> Self {
-        Self { partial: Vec::new(), most }
+        Self {
+            partial: Vec::new(),
+            most,
+        }
     }
 
     /// Takes the next bytes, gives every line that they complete.

@@ -83,14 +83,25 @@ impl Effects {
             }
         }
         if !self.hooks.run(hook, more) {
-            self.send(lifecycle::Event::HookEnded { hook, fault: Some("too many hooks wait".into()) });
+            self.send(lifecycle::Event::HookEnded {
+                hook,
+                fault: Some("too many hooks wait".into()),
+            });
         }
     }
 
     /// A program in the application's place: from its release, or from the state folder where there are no files.
     pub(super) fn program(&self, words: Vec<String>, from_release: bool) -> Program {
-        let directory = if from_release { self.current.clone() } else { self.state_dir.clone() };
-        Program { words, directory, environment: self.environment.clone() }
+        let directory = if from_release {
+            self.current.clone()
+        } else {
+            self.state_dir.clone()
+        };
+        Program {
+            words,
+            directory,
+            environment: self.environment.clone(),
+        }
     }
 
     fn start_app(&mut self, from_release: bool) {
@@ -109,7 +120,9 @@ impl Effects {
             }
             Err(error) => {
                 self.app = None;
-                self.send(lifecycle::Event::AppEnded { how: format!("it could not be started: {error}") });
+                self.send(lifecycle::Event::AppEnded {
+                    how: format!("it could not be started: {error}"),
+                });
             }
         }
     }
@@ -123,7 +136,9 @@ impl Effects {
         let (events, address, what) = (self.events.clone(), self.address, self.probe.clone());
         tokio::spawn(async move {
             let outcome = probe(address, &what).await;
-            let _ = events.send(Event::Life(lifecycle::Event::Probed { number, outcome })).await;
+            let _ = events
+                .send(Event::Life(lifecycle::Event::Probed { number, outcome }))
+                .await;
         });
     }
 

@@ -104,11 +104,16 @@ impl Files {
 
     pub(super) fn want(&mut self, wanted: &DesiredArtifacts) {
         let before = self.wanted.replace(wanted.clone());
-        let same_place = before.as_ref().is_some_and(|b| b.url == wanted.url && b.branch == wanted.branch);
+        let same_place = before
+            .as_ref()
+            .is_some_and(|b| b.url == wanted.url && b.branch == wanted.branch);
         if !same_place {
             self.head = None;
         }
-        if before.as_ref().is_none_or(|b| !same_place || b.look != wanted.look) {
+        if before
+            .as_ref()
+            .is_none_or(|b| !same_place || b.look != wanted.look)
+        {
             self.look_at = Millis::ZERO;
         }
         if before.as_ref() != Some(wanted) {
@@ -121,7 +126,11 @@ impl Files {
     /// When there is something to do.
     pub(super) fn due(&self) -> Option<Millis> {
         let wanted = self.wanted.is_some() && !self.busy;
-        let next = if self.restless { self.look_at.min(self.move_at) } else { self.look_at };
+        let next = if self.restless {
+            self.look_at.min(self.move_at)
+        } else {
+            self.look_at
+        };
         wanted.then_some(next)
     }
 
@@ -129,7 +138,9 @@ impl Files {
     pub(super) fn advance(&mut self, now: Millis, may_switch: bool) {
         // A switch may have been held back before.
         self.restless |= may_switch && !std::mem::replace(&mut self.could_switch, may_switch);
-        let Some(wanted) = self.wanted.clone().filter(|_| !self.busy) else { return };
+        let Some(wanted) = self.wanted.clone().filter(|_| !self.busy) else {
+            return;
+        };
         if self.shelf.is_none() && self.move_at <= now {
             match Shelf::open(&self.root) {
                 Ok(shelf) => self.shelf = Some(shelf),
@@ -137,14 +148,20 @@ impl Files {
             }
         }
         let remote = self.remote(&wanted);
-        let stop = Stop::within(if self.look_at <= now { LOOK } else { Duration::from_secs(1800) });
+        let stop = Stop::within(if self.look_at <= now {
+            LOOK
+        } else {
+            Duration::from_secs(1800)
+        });
         if self.look_at <= now {
             // A quarter either way, so that members do not ask in step.
-            let poll = Duration::from_millis(wanted.poll_interval_ms.max(LEAST_POLL)).mul_f64(0.75 + chance() / 2.0);
+            let poll =
+                Duration::from_millis(wanted.poll_interval_ms.max(LEAST_POLL)).mul_f64(0.75 + chance() / 2.0);
             self.look_at = now.plus(Millis(u64::try_from(poll.as_millis()).unwrap_or(u64::MAX)));
             self.stop = stop.clone();
             self.begin(move || Done::Looked(git::head(&remote, &stop).map_err(|e| e.to_string())));
-        } else if self.restless && self.move_at <= now
+        } else if self.restless
+            && self.move_at <= now
             && let Some(shelf) = self.shelf.clone()
         {
             self.stop = stop.clone();
@@ -157,11 +174,13 @@ impl Files {
         self.busy = true;
         let events = self.events.clone();
         tokio::spawn(async move {
-            let done = tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Done::Failed {
-                made: None,
-                fault: format!("work on files was cut short: {e}"),
-                refusal: false,
-            });
+            let done = tokio::task::spawn_blocking(work)
+                .await
+                .unwrap_or_else(|e| Done::Failed {
+                    made: None,
+                    fault: format!("work on files was cut short: {e}"),
+                    refusal: false,
+                });
             let _ = events.send(Event::Files(done)).await;
         });
     }
@@ -221,7 +240,14 @@ impl Files {
         outcome
     }
 
-    fn moved(&mut self, made: Move, before: ShelfState, after: &ShelfState, waiting: bool, outcome: &mut Outcome) {
+    fn moved(
+        &mut self,
+        made: Move,
+        before: ShelfState,
+        after: &ShelfState,
+        waiting: bool,
+        outcome: &mut Outcome,
+    ) {
         match made {
             Move::Switch(to) => {
                 self.previous = before.current.clone();
@@ -233,7 +259,10 @@ impl Files {
         }
         // What is wanted was there already, from an earlier life of the agent.
         let wanted = self.wanted.as_ref().and_then(|w| w.commit.as_ref());
-        if waiting && outcome.switched.is_none() && wanted.is_some() && after.current.as_ref() == wanted
+        if waiting
+            && outcome.switched.is_none()
+            && wanted.is_some()
+            && after.current.as_ref() == wanted
             && let Some(commit) = wanted.filter(|c| !self.refused.iter().any(|r| r.commit == **c))
         {
             outcome.switched = Some((commit.clone(), None));
@@ -254,7 +283,10 @@ impl Files {
         if self.refused.len() == MAX_REFUSED {
             self.refused.remove(0);
         }
-        self.refused.push(Refused { commit, reason: one_line(reason, 1024) });
+        self.refused.push(Refused {
+            commit,
+            reason: one_line(reason, 1024),
+        });
         if back.is_some() {
             self.previous = back;
         }
@@ -280,7 +312,10 @@ impl Files {
     }
 
     pub(super) fn in_use(&self) -> InUse {
-        InUse { any: self.state.current.is_some(), url: self.wanted.as_ref().map(|w| w.url.clone()) }
+        InUse {
+            any: self.state.current.is_some(),
+            url: self.wanted.as_ref().map(|w| w.url.clone()),
+        }
     }
 }
 
@@ -300,5 +335,9 @@ fn make_move(shelf: &Shelf, goal: &Wanted, may_switch: bool, remote: &Remote, st
 }
 
 fn failed(made: Option<Move>, error: &ShelfError) -> Done {
-    Done::Failed { made, fault: error.to_string(), refusal: error.is_refusal() }
+    Done::Failed {
+        made,
+        fault: error.to_string(),
+        refusal: error.is_refusal(),
+    }
 }

@@ -60,12 +60,15 @@ impl Uplink {
     }
 
     pub(super) fn posted(&mut self, answer: Result<u64, LinkError>, now: Millis) {
-        let Some((carried, status)) = self.under_way.take() else { return };
+        let Some((carried, status)) = self.under_way.take() else {
+            return;
+        };
         match answer {
             Ok(acknowledged) => {
                 self.tries = 0;
                 self.said = Some(status);
-                self.logs.with(|ring| self.outbox.taken(ring, carried, acknowledged));
+                self.logs
+                    .with(|ring| self.outbox.taken(ring, carried, acknowledged));
                 if carried.more {
                     self.due = now;
                 }
@@ -76,7 +79,9 @@ impl Uplink {
                     self.logs.with(|ring| self.outbox.refused(ring, carried));
                 }
                 self.tries = self.tries.saturating_add(1);
-                self.due = now.plus(jittered(Millis(200), LINK_CAP, self.tries, chance())).plus(Millis(20));
+                self.due = now
+                    .plus(jittered(Millis(200), LINK_CAP, self.tries, chance()))
+                    .plus(Millis(20));
             }
         }
     }

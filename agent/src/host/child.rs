@@ -41,8 +41,10 @@ impl Group {
 
 /// Starts a program; standard output and error are pipes.
 pub fn spawn(program: &Program, stdin: Stdio) -> std::io::Result<(Child, Group)> {
-    let (name, arguments) =
-        program.words.split_first().ok_or_else(|| std::io::Error::other("names no program"))?;
+    let (name, arguments) = program
+        .words
+        .split_first()
+        .ok_or_else(|| std::io::Error::other("names no program"))?;
     let mut command = Command::new(name);
     command
         .args(arguments)
@@ -64,7 +66,11 @@ pub fn spawn(program: &Program, stdin: Stdio) -> std::io::Result<(Child, Group)>
         command.pre_exec(move || {
             prctl::set_pdeathsig(Signal::SIGKILL)?;
             // The agent may have died before the line above.
-            if getppid() == agent { Ok(()) } else { Err(std::io::ErrorKind::BrokenPipe.into()) }
+            if getppid() == agent {
+                Ok(())
+            } else {
+                Err(std::io::ErrorKind::BrokenPipe.into())
+            }
         });
     }
     let child = command.spawn()?;
@@ -76,7 +82,10 @@ pub fn spawn(program: &Program, stdin: Stdio) -> std::io::Result<(Child, Group)>
 
 /// Where memory runs out, the application goes first and the agent lives to tell. Best effort.
 fn prefer_for_oom(pid: i32) {
-    let _ = std::fs::write(Path::new("/proc").join(pid.to_string()).join("oom_score_adj"), "500");
+    let _ = std::fs::write(
+        Path::new("/proc").join(pid.to_string()).join("oom_score_adj"),
+        "500",
+    );
 }
 
 /// Sends everything that `child` writes into the ring.

@@ -63,12 +63,21 @@ impl Hooks {
             }
         };
         tokio::task::spawn_local(task);
-        Self { queue, cancel: CancellationToken::new() }
+        Self {
+            queue,
+            cancel: CancellationToken::new(),
+        }
     }
 
     /// Runs a hook after those that wait. False: too many wait.
     pub fn run(&self, hook: Hook, more: BTreeMap<String, String>) -> bool {
-        self.queue.try_send(Order { hook, more, cancel: self.cancel.clone() }).is_ok()
+        self.queue
+            .try_send(Order {
+                hook,
+                more,
+                cancel: self.cancel.clone(),
+            })
+            .is_ok()
     }
 
     /// Ends the hook that runs and those that wait.
@@ -80,7 +89,11 @@ impl Hooks {
 
 impl Runner {
     async fn run(&self, order: &Order) -> Result<(), String> {
-        let Some(file) = self.directory.as_ref().map(|d| d.join(format!("{}.sh", order.hook.name()))) else {
+        let Some(file) = self
+            .directory
+            .as_ref()
+            .map(|d| d.join(format!("{}.sh", order.hook.name())))
+        else {
             return Ok(());
         };
         if order.cancel.is_cancelled() || !file.exists() {
@@ -110,7 +123,10 @@ impl Runner {
             Some(how) => Err(format!("ended with {how}")),
             None => {
                 end(&mut child, group).await;
-                Err(format!("took longer than {} s and was ended", self.deadline.as_secs()))
+                Err(format!(
+                    "took longer than {} s and was ended",
+                    self.deadline.as_secs()
+                ))
             }
         }
     }
@@ -136,13 +152,19 @@ async fn end(child: &mut tokio::process::Child, group: Group) {
 
 /// Stratos's names and ours: every launch parameter but the join token.
 fn environment(settings: &Settings) -> BTreeMap<String, String> {
-    let mut all: BTreeMap<String, String> =
-        settings.parameters.iter().map(|(k, v)| (format!("STRATOS_{k}"), v.clone())).collect();
+    let mut all: BTreeMap<String, String> = settings
+        .parameters
+        .iter()
+        .map(|(k, v)| (format!("STRATOS_{k}"), v.clone()))
+        .collect();
     let path = settings.shelf.join("current").to_string_lossy().into_owned();
     all.insert(format!("STRATOS_{}", key::APPLICATION_PATH), path.clone());
     all.insert("STRATOS_APP_PATH".to_owned(), path.clone());
     all.insert("CARTRIDGE_RELEASE".to_owned(), path);
-    all.insert("STRATOS_PARAM_FILE_PATH".to_owned(), settings.state_dir.to_string_lossy().into_owned());
+    all.insert(
+        "STRATOS_PARAM_FILE_PATH".to_owned(),
+        settings.state_dir.to_string_lossy().into_owned(),
+    );
     all.insert("CARTRIDGE_MEMBER".to_owned(), settings.member.to_string());
     all
 }

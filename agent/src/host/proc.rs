@@ -75,14 +75,20 @@ impl Sampler {
 
     fn read(&mut self, path: &str) -> Option<&str> {
         self.text.clear();
-        File::open(path).ok()?.take(MOST_BYTES).read_to_string(&mut self.text).ok()?;
+        File::open(path)
+            .ok()?
+            .take(MOST_BYTES)
+            .read_to_string(&mut self.text)
+            .ok()?;
         Some(&self.text)
     }
 
     /// A figure out of a file; absent where either is not as expected.
     fn figure<T>(&mut self, path: &str, read: impl FnOnce(&str) -> Result<T, Fault>) -> Option<T> {
         let text = self.read(path)?;
-        read(text).inspect_err(|fault| tracing::debug!(path, %fault, "no figure")).ok()
+        read(text)
+            .inspect_err(|fault| tracing::debug!(path, %fault, "no figure"))
+            .ok()
     }
 
     fn find_own(&mut self) -> Option<Own> {
@@ -90,7 +96,11 @@ impl Sampler {
         let own = match cgroup {
             Cgroup::V2(path) => {
                 let folder = format!("/sys/fs/cgroup{}", path.trim_end_matches('/'));
-                Own { scope: Scope::CgroupV2, memory: folder.clone(), cpu: folder }
+                Own {
+                    scope: Scope::CgroupV2,
+                    memory: folder.clone(),
+                    cpu: folder,
+                }
             }
             Cgroup::V1 { memory, cpuacct } => Own {
                 scope: Scope::CgroupV1,
@@ -100,7 +110,9 @@ impl Sampler {
         };
         let agent = self.agent;
         let all_mine = |sampler: &mut Self, folder: &str| {
-            sampler.read(&format!("{folder}/cgroup.procs")).is_some_and(|text| sample::is_own(text, agent))
+            sampler
+                .read(&format!("{folder}/cgroup.procs"))
+                .is_some_and(|text| sample::is_own(text, agent))
         };
         (all_mine(self, &own.memory) && all_mine(self, &own.cpu)).then_some(own)
     }
@@ -109,7 +121,10 @@ impl Sampler {
     pub fn sample(&mut self) -> Sample {
         let at = Instant::now();
         let seen = self.descendants();
-        let passed = self.before.as_ref().map(|b| at.duration_since(b.at).as_secs_f64());
+        let passed = self
+            .before
+            .as_ref()
+            .map(|b| at.duration_since(b.at).as_secs_f64());
         self.load = sample::damped(self.load, f64::from(seen.loads), passed.unwrap_or(0.0));
         self.sequence += 1;
         let (cores, usage, memory_used, memory_limit) = match self.own.take() {
@@ -118,7 +133,12 @@ impl Sampler {
                 self.own = Some(own);
                 figures
             }
-            None => (self.cores, None, Some(seen.pages.saturating_mul(self.page)), self.memory_total),
+            None => (
+                self.cores,
+                None,
+                Some(seen.pages.saturating_mul(self.page)),
+                self.memory_total,
+            ),
         };
         let cpu_percent = self.before.as_ref().zip(passed).and_then(|(before, passed)| {
             #[allow(clippy::cast_precision_loss, reason = "2^53 ticks are three million years")]
@@ -128,7 +148,11 @@ impl Sampler {
             };
             sample::cpu_percent(used, passed, cores)
         });
-        self.before = Some(Before { at, ticks: seen.ticks, usage });
+        self.before = Some(Before {
+            at,
+            ticks: seen.ticks,
+            usage,
+        });
         Sample {
             sequence: self.sequence,
             scope: self.own.as_ref().map_or(Scope::Descendants, |own| own.scope),
@@ -147,17 +171,32 @@ impl Sampler {
         let seconds = |count: u64, per: f64| count as f64 / per;
         if own.scope == Scope::CgroupV2 {
             let quota = self.figure(&format!("{cpu}/cpu.max"), sample::cpu_max).flatten();
-            let usage =
-                self.figure(&format!("{cpu}/cpu.stat"), |t| sample::keyed(t, "usage_usec", "cpu.stat"));
-            let current = self.figure(&format!("{memory}/memory.current"), |t| sample::number(t, "memory.current"));
-            let cache = self
-                .figure(&format!("{memory}/memory.stat"), |t| sample::keyed(t, "inactive_file", "memory.stat"));
-            let limit = self.figure(&format!("{memory}/memory.max"), |t| sample::limit(t, "memory.max")).flatten();
+            let usage = self.figure(&format!("{cpu}/cpu.stat"), |t| {
+                sample::keyed(t, "usage_usec", "cpu.stat")
+            });
+            let current = self.figure(&format!("{memory}/memory.current"), |t| {
+                sample::number(t, "memory.current")
+            });
+            let cache = self.figure(&format!("{memory}/memory.stat"), |t| {
+                sample::keyed(t, "inactive_file", "memory.stat")
+            });
+            let limit = self
+                .figure(&format!("{memory}/memory.max"), |t| {
+                    sample::limit(t, "memory.max")
+                })
+                .flatten();
             let used = current.map(|c| sample::working_set(c, cache.unwrap_or(0)));
             let cores = quota.map_or(self.cores, |q| q.min(self.cores));
-            (cores, usage.map(|u| seconds(u, 1e6)), used, lesser(limit, self.memory_total))
+            (
+                cores,
+                usage.map(|u| seconds(u, 1e6)),
+                used,
+                lesser(limit, self.memory_total),
+            )
         } else {
-            let usage = self.figure(&format!("{cpu}/cpuacct.usage"), |t| sample::number(t, "cpuacct.usage"));
+            let usage = self.figure(&format!("{cpu}/cpuacct.usage"), |t| {
+                sample::number(t, "cpuacct.usage")
+            });
             let current = self.figure(&format!("{memory}/memory.usage_in_bytes"), |t| {
                 sample::number(t, "memory.usage_in_bytes")
             });
@@ -165,10 +204,17 @@ impl Sampler {
                 sample::keyed(t, "total_inactive_file", "memory.stat")
             });
             let limit = self
-                .figure(&format!("{memory}/memory.limit_in_bytes"), |t| sample::limit(t, "memory.limit_in_bytes"))
+                .figure(&format!("{memory}/memory.limit_in_bytes"), |t| {
+                    sample::limit(t, "memory.limit_in_bytes")
+                })
                 .flatten();
             let used = current.map(|c| sample::working_set(c, cache.unwrap_or(0)));
-            (self.cores, usage.map(|u| seconds(u, 1e9)), used, lesser(limit, self.memory_total))
+            (
+                self.cores,
+                usage.map(|u| seconds(u, 1e9)),
+                used,
+                lesser(limit, self.memory_total),
+            )
         }
     }
 
@@ -198,8 +244,12 @@ impl Sampler {
             waiting.extend(self.children(pid, pid));
             return;
         }
-        let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return };
-        let tasks = entries.flatten().filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
+        let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
+            return;
+        };
+        let tasks = entries
+            .flatten()
+            .filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
         for task in tasks.take(MOST_TASKS) {
             let of_task = self.figure(&format!("/proc/{pid}/task/{task}/stat"), sample::task_stat);
             seen.loads += u32::from(of_task.is_some_and(|s| s.loads));
@@ -223,7 +273,11 @@ fn lesser(limit: Option<u64>, total: Option<u64>) -> Option<u64> {
 }
 
 fn constant(variable: nix::unistd::SysconfVar, otherwise: u64) -> u64 {
-    nix::unistd::sysconf(variable).ok().flatten().and_then(|v| u64::try_from(v).ok()).unwrap_or(otherwise)
+    nix::unistd::sysconf(variable)
+        .ok()
+        .flatten()
+        .and_then(|v| u64::try_from(v).ok())
+        .unwrap_or(otherwise)
 }
 
 fn memory_total() -> Option<u64> {

@@ -57,7 +57,11 @@ pub fn take(settings: &Settings) -> Result<State, StateError> {
         let path = path.to_path_buf();
         move |source| StateError::Io { path, source }
     };
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io(dir))?;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(io(dir))?;
     let lock = lock(settings)?;
     let path = dir.join(format!("credential-{}", settings.incarnation));
     let stored = read(&path).map_err(io(&path))?.filter(|text| text.len() == 64);
@@ -71,14 +75,25 @@ pub fn take(settings: &Settings) -> Result<State, StateError> {
         }
     };
     let path = dir.join(format!("starts-{}", settings.incarnation));
-    let starts = read(&path).map_err(io(&path))?.and_then(|t| t.parse::<u64>().ok()).unwrap_or(0);
+    let starts = read(&path)
+        .map_err(io(&path))?
+        .and_then(|t| t.parse::<u64>().ok())
+        .unwrap_or(0);
     write(&path, &(starts + 1).to_string()).map_err(io(&path))?;
-    Ok(State { credential: Secret::new(credential), known, base: starts << 32, _lock: lock })
+    Ok(State {
+        credential: Secret::new(credential),
+        known,
+        base: starts << 32,
+        _lock: lock,
+    })
 }
 
 fn lock(settings: &Settings) -> Result<Flock<File>, StateError> {
     let path = settings.state_dir.join("agent.lock");
-    let io = |source| StateError::Io { path: path.clone(), source };
+    let io = |source| StateError::Io {
+        path: path.clone(),
+        source,
+    };
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -121,8 +136,12 @@ fn read(path: &Path) -> std::io::Result<Option<String>> {
 /// Whole or not at all: written aside, flushed, renamed.
 fn write(path: &Path, text: &str) -> std::io::Result<()> {
     let aside = path.with_extension("new");
-    let mut file =
-        OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&aside)?;
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(&aside)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&aside, path)
@@ -130,7 +149,9 @@ fn write(path: &Path, text: &str) -> std::io::Result<()> {
 
 fn fresh() -> Result<String, StateError> {
     let mut bytes = [0; 32];
-    ring::rand::SystemRandom::new().fill(&mut bytes).map_err(|_| StateError::Random)?;
+    ring::rand::SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| StateError::Random)?;
     Ok(hex(&bytes))
 }
 

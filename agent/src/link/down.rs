@@ -61,13 +61,17 @@ async fn session(link: &Link, tell: &impl AsyncFn(Told), joined: &mut bool, trie
 
 async fn stream(link: &Link, tell: &impl AsyncFn(Told), tries: &mut u32) -> Result<Never, LinkError> {
     let request = link.as_member(link.client.get(format!("{}/stream", link.base)));
-    let response = timeout(ANSWER, request.send()).await.map_err(|_| silent(ANSWER))??;
+    let response = timeout(ANSWER, request.send())
+        .await
+        .map_err(|_| silent(ANSWER))??;
     let mut response = checked(response)?;
     tell(Told::Reachable(Ok(()))).await;
     let mut lines = BoundedLines::default();
     loop {
         // What has no end within the time is as good as silent, however many bytes drip.
-        let line = timeout(SILENCE, lines.next(&mut response)).await.map_err(|_| silent(SILENCE))??;
+        let line = timeout(SILENCE, lines.next(&mut response))
+            .await
+            .map_err(|_| silent(SILENCE))??;
         *tries = 0;
         match decode::<Down>(&line)? {
             Down::Ping => {}
@@ -99,7 +103,9 @@ impl BoundedLines {
             }
             self.searched = self.buffer.len();
             if self.buffer.len() > MAX_BODY_BYTES {
-                return Err(LinkError::Answer(format!("a line of more than {MAX_BODY_BYTES} bytes")));
+                return Err(LinkError::Answer(format!(
+                    "a line of more than {MAX_BODY_BYTES} bytes"
+                )));
             }
             match response.chunk().await? {
                 Some(chunk) => self.buffer.extend_from_slice(&chunk),

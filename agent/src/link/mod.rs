@@ -47,7 +47,10 @@ pub enum LinkError {
 impl LinkError {
     /// Sending the same again would be refused again.
     pub fn is_about_content(&self) -> bool {
-        matches!(self, Self::Status(StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE))
+        matches!(
+            self,
+            Self::Status(StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE)
+        )
     }
 }
 
@@ -123,7 +126,11 @@ impl Link {
             credential_sha256: hex(digest.as_ref()),
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         };
-        let request = self.client.post(format!("{}/join", self.base)).json(&join).timeout(ANSWER);
+        let request = self
+            .client
+            .post(format!("{}/join", self.base))
+            .json(&join)
+            .timeout(ANSWER);
         decode(&bounded(checked(request.send().await?)?).await?)
     }
 
@@ -132,7 +139,11 @@ impl Link {
         let encode = |batch: &Batch| serde_json::to_vec(batch).map_err(|e| LinkError::Answer(e.to_string()));
         let mut body = encode(&batch)?;
         if body.len() > MAX_BODY_BYTES {
-            body = encode(&Batch { balancer: None, logs: Vec::new(), ..batch })?;
+            body = encode(&Batch {
+                balancer: None,
+                logs: Vec::new(),
+                ..batch
+            })?;
         }
         let request = self
             .as_member(self.client.post(format!("{}/batch", self.base)))
@@ -165,5 +176,6 @@ async fn bounded(mut response: Response) -> Result<Vec<u8>, LinkError> {
 
 fn decode<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, LinkError> {
     // Only the place: the content may be secret.
-    serde_json::from_slice(body).map_err(|e| LinkError::Answer(format!("line {}, column {}", e.line(), e.column())))
+    serde_json::from_slice(body)
+        .map_err(|e| LinkError::Answer(format!("line {}, column {}", e.line(), e.column())))
 }

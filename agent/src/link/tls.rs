@@ -43,7 +43,9 @@ pub enum LinkSetupError {
 pub(super) fn client_config(authority: Option<&Path>) -> Result<ClientConfig, LinkSetupError> {
     let roots = match authority {
         Some(path) => from_file(path)?,
-        None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
+        None => RootCertStore {
+            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+        },
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     Ok(ClientConfig::builder_with_provider(provider)
@@ -56,12 +58,22 @@ fn from_file(path: &Path) -> Result<RootCertStore, LinkSetupError> {
     let mut text = Vec::new();
     std::fs::File::open(path)
         .and_then(|file| file.take(MOST).read_to_end(&mut text))
-        .map_err(|source| LinkSetupError::Read { path: path.to_path_buf(), source })?;
-    let wrong = |why: String| LinkSetupError::Certificate { path: path.to_path_buf(), why };
+        .map_err(|source| LinkSetupError::Read {
+            path: path.to_path_buf(),
+            source,
+        })?;
+    let wrong = |why: String| LinkSetupError::Certificate {
+        path: path.to_path_buf(),
+        why,
+    };
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&text) {
         let certificate = certificate.map_err(|e| wrong(e.to_string()))?;
         roots.add(certificate).map_err(|e| wrong(e.to_string()))?;
     }
-    if roots.is_empty() { Err(wrong("none found".to_owned())) } else { Ok(roots) }
+    if roots.is_empty() {
+        Err(wrong("none found".to_owned()))
+    } else {
+        Ok(roots)
+    }
 }

@@ -4,7 +4,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use cartridge_agent_plan::text::cut;
-use cartridge_protocol::plugin::{Answer, Call, MAX_LINE_BYTES, Outcome, Request, Response, VERSION, decode, encode};
+use cartridge_protocol::plugin::{
+    Answer, Call, MAX_LINE_BYTES, Outcome, Request, Response, VERSION, decode, encode,
+};
 use cartridge_protocol::sample::BalancerReading;
 use cartridge_protocol::topology::Topology;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -31,11 +33,20 @@ impl Session {
     pub(super) fn start(program: &Program, logs: &Logs) -> std::io::Result<Self> {
         let (mut child, group) = child::spawn(program, Stdio::piped())?;
         let input = child.stdin.take();
-        let output = child.stdout.take().ok_or_else(|| std::io::Error::other("has no output"))?;
+        let output = child
+            .stdout
+            .take()
+            .ok_or_else(|| std::io::Error::other("has no output"))?;
         if let Some(pipe) = child.stderr.take() {
             tokio::spawn(logs.clone().pump(pipe, "plugin".to_owned(), usize::MAX));
         }
-        Ok(Self { child, group, input, output: BufReader::new(output), last: 0 })
+        Ok(Self {
+            child,
+            group,
+            input,
+            output: BufReader::new(output),
+            last: 0,
+        })
     }
 
     pub(super) async fn describe(&mut self) -> Result<(), String> {
@@ -83,10 +94,16 @@ impl Session {
         let line = encode(&Request { id, call }).map_err(|e| e.to_string())?;
         let talk = async {
             let input = self.input.as_mut().ok_or("has no input")?;
-            input.write_all(&line).await.map_err(|e| format!("does not listen: {e}"))?;
+            input
+                .write_all(&line)
+                .await
+                .map_err(|e| format!("does not listen: {e}"))?;
             let mut answer = Vec::new();
             let mut limited = (&mut self.output).take(MAX_LINE_BYTES as u64 + 1);
-            limited.read_until(b'\n', &mut answer).await.map_err(|e| format!("cannot be heard: {e}"))?;
+            limited
+                .read_until(b'\n', &mut answer)
+                .await
+                .map_err(|e| format!("cannot be heard: {e}"))?;
             if answer.is_empty() {
                 return Err("ended".to_owned());
             }
@@ -105,7 +122,12 @@ impl Session {
 
     /// Ends it at once; tells how it ended if that was before.
     pub(super) async fn kill(mut self) -> Option<String> {
-        let before = self.child.try_wait().ok().flatten().map(|status| child::how(Ok(status)));
+        let before = self
+            .child
+            .try_wait()
+            .ok()
+            .flatten()
+            .map(|status| child::how(Ok(status)));
         self.group.kill();
         let _ = timeout(GRACE, self.child.wait()).await;
         before

@@ -1,5 +1,12 @@
 //! A tiny orchestrator for tests: hand-written HTTP on loopback that records what the agent says.
 
+#![allow(
+    dead_code,
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking; each uses another part"
+)]
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -62,7 +69,11 @@ impl Fake {
         if let Some(task) = self.accepting.lock().unwrap().take() {
             task.abort();
         }
-        self.serving.lock().unwrap().drain(..).for_each(|task| task.abort());
+        self.serving
+            .lock()
+            .unwrap()
+            .drain(..)
+            .for_each(|task| task.abort());
     }
 
     /// Comes back at the same address.
@@ -137,7 +148,9 @@ impl Fake {
             };
             let head = String::from_utf8_lossy(&buffer[..head_end]).to_lowercase();
             let field = |name: &str| {
-                head.lines().find_map(|l| l.strip_prefix(name)).map(|v| v.trim().to_owned())
+                head.lines()
+                    .find_map(|l| l.strip_prefix(name))
+                    .map(|v| v.trim().to_owned())
             };
             let length: usize = field("content-length:").map_or(0, |v| v.parse().unwrap());
             while buffer.len() < head_end + length {
@@ -147,7 +160,9 @@ impl Fake {
             }
             let body: Vec<u8> = buffer.drain(..head_end + length).skip(head_end).collect();
             if self.heard.lock().unwrap().gone {
-                stream.write_all(b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n").await?;
+                stream
+                    .write_all(b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n")
+                    .await?;
                 continue;
             }
             if let Some(bearer) = field("authorization:") {
@@ -155,27 +170,39 @@ impl Fake {
                 self.heard.lock().unwrap().bearers.push(bearer);
             }
             match head.split(' ').nth(1).unwrap() {
-                "/link/v1/join" => {
-                    self.heard.lock().unwrap().joins.push(serde_json::from_slice(&body).unwrap());
-                    let desired = self.desired.borrow().clone();
-                    answer(&mut stream, &Joined { desired }).await?;
-                }
-                "/link/v1/batch" => {
-                    let batch: Batch = serde_json::from_slice(&body).unwrap();
-                    batch.check().unwrap();
-                    let notices = batch.notices.last().map_or(0, |n| n.number);
-                    self.heard.lock().unwrap().batches.push(batch);
-                    self.news.send_modify(|n| *n += 1);
-                    answer(&mut stream, &Acknowledged { notices }).await?;
-                }
                 "/link/v1/stream" => return self.stream(stream).await,
-                other => panic!("asked for {other}"),
+                path => self.answer(path, &body, &mut stream).await?,
             }
         }
     }
 
+    async fn answer(&self, path: &str, body: &[u8], stream: &mut TcpStream) -> std::io::Result<()> {
+        match path {
+            "/link/v1/join" => {
+                self.heard
+                    .lock()
+                    .unwrap()
+                    .joins
+                    .push(serde_json::from_slice(body).unwrap());
+                let desired = self.desired.borrow().clone();
+                answer(stream, &Joined { desired }).await
+            }
+            "/link/v1/batch" => {
+                let batch: Batch = serde_json::from_slice(body).unwrap();
+                batch.check().unwrap();
+                let notices = batch.notices.last().map_or(0, |n| n.number);
+                self.heard.lock().unwrap().batches.push(batch);
+                self.news.send_modify(|n| *n += 1);
+                answer(stream, &Acknowledged { notices }).await
+            }
+            other => panic!("asked for {other}"),
+        }
+    }
+
     async fn stream(&self, mut stream: TcpStream) -> std::io::Result<()> {
-        stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await?;
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            .await?;
         let mut desired = self.desired.subscribe();
         desired.mark_changed();
         loop {
@@ -187,7 +214,9 @@ impl Fake {
                 return Ok(());
             }
             let line = serde_json::to_string(&line).unwrap() + "\n";
-            stream.write_all(format!("{:x}\r\n{line}\r\n", line.len()).as_bytes()).await?;
+            stream
+                .write_all(format!("{:x}\r\n{line}\r\n", line.len()).as_bytes())
+                .await?;
         }
     }
 }

@@ -287,22 +287,26 @@ impl Life {
         match &self.stage {
             Stage::Updating { trial } | Stage::Cycling { trial, .. } => self.on_trial(Some(trial)),
             Stage::Probing { trial, .. } => self.on_trial(trial.as_ref()),
-            Stage::Joining | Stage::Fetching | Stage::Greeting { .. } | Stage::Serving { .. } => Phase::Starting,
-            Stage::Active { .. } => Phase::Active,
-            Stage::Returning { reason, .. } | Stage::Suspended { reason, .. } => {
-                Phase::Suspended { reason: reason.clone() }
+            Stage::Joining | Stage::Fetching | Stage::Greeting { .. } | Stage::Serving { .. } => {
+                Phase::Starting
             }
+            Stage::Active { .. } => Phase::Active,
+            Stage::Returning { reason, .. } | Stage::Suspended { reason, .. } => Phase::Suspended {
+                reason: reason.clone(),
+            },
             Stage::Cleaning { .. } | Stage::Ending { .. } => Phase::Stopping,
             Stage::Stopped => Phase::Stopped,
-            Stage::Failed { reason } => Phase::Failed { reason: reason.clone() },
+            Stage::Failed { reason } => Phase::Failed {
+                reason: reason.clone(),
+            },
         }
     }
 
     fn on_trial(&self, trial: Option<&Trial>) -> Phase {
         match trial {
-            Some(trial) if self.activated => {
-                Phase::Suspended { reason: format!("changes to release {}", trial.to.short()) }
-            }
+            Some(trial) if self.activated => Phase::Suspended {
+                reason: format!("changes to release {}", trial.to.short()),
+            },
             _ => Phase::Starting,
         }
     }
@@ -325,7 +329,10 @@ impl Life {
 
     /// Nothing will be started any more.
     pub fn ends(&self) -> bool {
-        matches!(self.stage, Stage::Cleaning { .. } | Stage::Ending { .. } | Stage::Stopped)
+        matches!(
+            self.stage,
+            Stage::Cleaning { .. } | Stage::Ending { .. } | Stage::Stopped
+        )
     }
 
     /// When [`Event::Tick`] is due next.

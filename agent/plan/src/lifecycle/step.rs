@@ -3,15 +3,20 @@
 use cartridge_protocol::{CommitId, Millis};
 
 use super::{
-    Action, App, EXIT_WINDOW, Event, Hook, Life, MOST_EXITS, PROBE_EVERY, PROBE_TRIES, REFUSAL_SPACING, Rules, Stage,
-    Trial,
+    Action, App, EXIT_WINDOW, Event, Hook, Life, MOST_EXITS, PROBE_EVERY, PROBE_TRIES, REFUSAL_SPACING,
+    Rules, Stage, Trial,
 };
 use crate::backoff;
 use crate::probe::Outcome;
 
 /// What becomes of `life` when `event` happens at `now`, and what is to be done about it.
 pub fn step(life: Life, event: Event, now: Millis, rules: &Rules) -> (Life, Vec<Action>) {
-    let mut turn = Turn { life, now, rules, actions: Vec::new() };
+    let mut turn = Turn {
+        life,
+        now,
+        rules,
+        actions: Vec::new(),
+    };
     match event {
         Event::Serve { files } => turn.serve(files),
         Event::Stop { within } => turn.stop(within),
@@ -81,7 +86,10 @@ impl Turn<'_> {
         if matches!(self.life.stage, Stage::Stopped) {
             return;
         }
-        self.tell("link", "this life of the member is over: the orchestrator has fenced it");
+        self.tell(
+            "link",
+            "this life of the member is over: the orchestrator has fenced it",
+        );
         self.quieten();
         self.act(Action::CancelHooks);
         self.end_app(self.now.plus(self.rules.end_within));
@@ -179,7 +187,12 @@ impl Turn<'_> {
             self.rules.start_within
         };
         let until = self.now.plus(within);
-        self.life.stage = Stage::Probing { trial, until, unwell: 0, tries: 0 };
+        self.life.stage = Stage::Probing {
+            trial,
+            until,
+            unwell: 0,
+            tries: 0,
+        };
         self.probe();
     }
 
@@ -204,9 +217,16 @@ impl Turn<'_> {
             other => other,
         };
         match self.life.stage.clone() {
-            Stage::Probing { trial, until, unwell, tries } => self.not_yet(trial, until, unwell, tries + 1, &fault),
+            Stage::Probing {
+                trial,
+                until,
+                unwell,
+                tries,
+            } => self.not_yet(trial, until, unwell, tries + 1, &fault),
             Stage::Active { failures } if failures + 1 < PROBE_TRIES => {
-                self.life.stage = Stage::Active { failures: failures + 1 };
+                self.life.stage = Stage::Active {
+                    failures: failures + 1,
+                };
                 self.probe_after(PROBE_EVERY);
             }
             Stage::Active { .. } => {
@@ -217,20 +237,32 @@ impl Turn<'_> {
             Stage::Suspended { reason, tries } => {
                 // Quickly at first, for an application that was just restarted.
                 self.probe_after(if tries < 100 { eager(tries) } else { PROBE_EVERY });
-                self.life.stage = Stage::Suspended { reason, tries: tries.saturating_add(1) };
+                self.life.stage = Stage::Suspended {
+                    reason,
+                    tries: tries.saturating_add(1),
+                };
             }
             _ => {}
         }
     }
 
     fn not_yet(&mut self, trial: Option<Trial>, until: Millis, unwell: u32, tries: u32, fault: &Outcome) {
-        let unwell = if matches!(fault, Outcome::Unwell(_)) { unwell + 1 } else { 0 };
+        let unwell = if matches!(fault, Outcome::Unwell(_)) {
+            unwell + 1
+        } else {
+            0
+        };
         let way_back = trial.as_ref().is_some_and(|t| t.back.is_some());
         if way_back && unwell >= PROBE_TRIES || self.now >= until {
             return self.not_started(trial, format!("the application {}", words(fault)));
         }
         self.probe_after(if unwell > 0 { REFUSAL_SPACING } else { eager(tries) });
-        self.life.stage = Stage::Probing { trial, until, unwell, tries };
+        self.life.stage = Stage::Probing {
+            trial,
+            until,
+            unwell,
+            tries,
+        };
     }
 
     fn not_started(&mut self, trial: Option<Trial>, reason: String) {
@@ -246,7 +278,11 @@ impl Turn<'_> {
         self.tell("release", format!("{} was refused: {reason}", to.short()));
         let way_back = self.life.release.as_ref() != Some(&to);
         if way_back {
-            self.act(Action::Refuse { commit: to, reason: reason.clone(), back: back.clone() });
+            self.act(Action::Refuse {
+                commit: to,
+                reason: reason.clone(),
+                back: back.clone(),
+            });
         }
         match back {
             Some(back) => self.life.stage = Stage::Returning { back, reason },
@@ -312,7 +348,9 @@ impl Turn<'_> {
                 self.start_app();
                 self.probe_start(Some(trial));
             }
-            Stage::Probing { trial: Some(trial), .. } if trial.back.is_some() => {
+            Stage::Probing {
+                trial: Some(trial), ..
+            } if trial.back.is_some() => {
                 self.refuse(trial, format!("the application ended: {how}"));
             }
             Stage::Returning { .. } => {}
@@ -334,12 +372,18 @@ impl Turn<'_> {
     fn restart(&mut self, how: String) {
         let exits = &mut self.life.exits;
         exits.push_back((self.now, how));
-        while exits.len() > MOST_EXITS + 1 || exits.front().is_some_and(|(at, _)| self.now.since(*at) > EXIT_WINDOW) {
+        while exits.len() > MOST_EXITS + 1
+            || exits
+                .front()
+                .is_some_and(|(at, _)| self.now.since(*at) > EXIT_WINDOW)
+        {
             exits.pop_front();
         }
         if exits.len() > MOST_EXITS {
-            let history: Vec<String> =
-                exits.iter().map(|(at, how)| format!("{} ago: {how}", self.now.since(*at))).collect();
+            let history: Vec<String> = exits
+                .iter()
+                .map(|(at, how)| format!("{} ago: {how}", self.now.since(*at)))
+                .collect();
             return self.give_up(format!(
                 "the application ended {} times within {EXIT_WINDOW}: {}",
                 history.len(),
@@ -354,10 +398,17 @@ impl Turn<'_> {
     }
 
     fn give_up(&mut self, reason: String) {
-        if let Stage::Updating { trial } | Stage::Probing { trial: Some(trial), .. } = self.life.stage.clone()
+        if let Stage::Updating { trial }
+        | Stage::Probing {
+            trial: Some(trial), ..
+        } = self.life.stage.clone()
             && self.life.release.as_ref() != Some(&trial.to)
         {
-            self.act(Action::Refuse { commit: trial.to, reason: reason.clone(), back: None });
+            self.act(Action::Refuse {
+                commit: trial.to,
+                reason: reason.clone(),
+                back: None,
+            });
         }
         self.fail(reason);
     }
@@ -391,7 +442,9 @@ impl Turn<'_> {
             Stage::Ending { kill_at } if kill_at <= self.now => {
                 self.act(Action::KillApp);
                 // Asked again should the first have been lost.
-                self.life.stage = Stage::Ending { kill_at: self.now.plus(Millis(1000)) };
+                self.life.stage = Stage::Ending {
+                    kill_at: self.now.plus(Millis(1000)),
+                };
             }
             Stage::Probing { trial, until, .. } if until <= self.now => {
                 self.not_started(trial, "the application does not answer in time".to_owned());

@@ -17,7 +17,10 @@ fn commit(digit: char) -> CommitId {
 }
 
 fn trial(back: Option<char>) -> Trial {
-    Trial { to: commit('b'), back: back.map(commit) }
+    Trial {
+        to: commit('b'),
+        back: back.map(commit),
+    }
 }
 
 fn stages() -> Vec<Stage> {
@@ -27,13 +30,32 @@ fn stages() -> Vec<Stage> {
         Stage::Fetching,
         Stage::Greeting { trial: None },
         Stage::Serving { trial: None },
-        Stage::Updating { trial: trial(Some('a')) },
-        Stage::Cycling { trial: trial(Some('a')), kill_at: at },
-        Stage::Probing { trial: None, until: at, unwell: 0, tries: 0 },
-        Stage::Returning { back: commit('a'), reason: "r".into() },
+        Stage::Updating {
+            trial: trial(Some('a')),
+        },
+        Stage::Cycling {
+            trial: trial(Some('a')),
+            kill_at: at,
+        },
+        Stage::Probing {
+            trial: None,
+            until: at,
+            unwell: 0,
+            tries: 0,
+        },
+        Stage::Returning {
+            back: commit('a'),
+            reason: "r".into(),
+        },
         Stage::Active { failures: 0 },
-        Stage::Suspended { reason: "r".into(), tries: 0 },
-        Stage::Cleaning { term_at: at, kill_at: at },
+        Stage::Suspended {
+            reason: "r".into(),
+            tries: 0,
+        },
+        Stage::Cleaning {
+            term_at: at,
+            kill_at: at,
+        },
         Stage::Ending { kill_at: at },
         Stage::Stopped,
         Stage::Failed { reason: "r".into() },
@@ -45,18 +67,34 @@ fn events() -> Vec<Event> {
     vec![
         Event::Serve { files: true },
         Event::Serve { files: false },
-        Event::Stop { within: Millis(10_000) },
+        Event::Stop {
+            within: Millis(10_000),
+        },
         Event::Fenced,
-        Event::Switched { to: commit('c'), back: Some(commit('b')) },
+        Event::Switched {
+            to: commit('c'),
+            back: Some(commit('b')),
+        },
         ended(Hook::InstanceStarted),
         ended(Hook::StartServers),
         ended(Hook::ArtifactUpdated),
         ended(Hook::InstanceActivated),
         ended(Hook::Clean),
-        Event::AppEnded { how: "exit code 1".into() },
-        Event::Probed { number: 7, outcome: Outcome::Healthy },
-        Event::Probed { number: 7, outcome: Outcome::Silent("refused".into()) },
-        Event::Probed { number: 6, outcome: Outcome::Healthy },
+        Event::AppEnded {
+            how: "exit code 1".into(),
+        },
+        Event::Probed {
+            number: 7,
+            outcome: Outcome::Healthy,
+        },
+        Event::Probed {
+            number: 7,
+            outcome: Outcome::Silent("refused".into()),
+        },
+        Event::Probed {
+            number: 6,
+            outcome: Outcome::Healthy,
+        },
         Event::Tick,
     ]
 }
@@ -116,10 +154,18 @@ fn every_pair_of_stage_and_event_leads_where_the_table_says() {
     assert_eq!(rows.len(), stages().len());
     for (stage, row) in stages().into_iter().zip(rows) {
         let cells: Vec<char> = row.chars().skip(1).filter(|c| *c != ' ').collect();
-        assert_eq!((row.chars().next(), cells.len()), (Some(letter(&stage)), events().len()));
+        assert_eq!(
+            (row.chars().next(), cells.len()),
+            (Some(letter(&stage)), events().len())
+        );
         for (event, cell) in events().into_iter().zip(cells) {
             let (life, _) = step(at(stage.clone()), event.clone(), Millis(5_000), &rules());
-            assert_eq!(letter(&life.stage), cell, "{stage:?} + {event:?} gave {:?}", life.stage);
+            assert_eq!(
+                letter(&life.stage),
+                cell,
+                "{stage:?} + {event:?} gave {:?}",
+                life.stage
+            );
         }
     }
 }
@@ -135,7 +181,10 @@ fn nothing_is_started_once_the_member_ends() {
                 matches!(a, Action::StartApp | Action::Probe(_))
                     || matches!(a, Action::RunHook(hook) if *hook != Hook::Clean)
             });
-            assert!(!(starts && (ended_before || life.ends())), "{stage:?} + {event:?}: {actions:?}");
+            assert!(
+                !(starts && (ended_before || life.ends())),
+                "{stage:?} + {event:?}: {actions:?}"
+            );
         }
     }
 }
@@ -158,14 +207,27 @@ fn ok(hook: Hook) -> Event {
 }
 
 fn answer(life: &Life, outcome: Outcome) -> Event {
-    Event::Probed { number: life.probe, outcome }
+    Event::Probed {
+        number: life.probe,
+        outcome,
+    }
 }
 
 fn active(now: &mut Millis) -> Life {
-    let begin = [Event::Serve { files: false }, ok(Hook::InstanceStarted), ok(Hook::StartServers)];
+    let begin = [
+        Event::Serve { files: false },
+        ok(Hook::InstanceStarted),
+        ok(Hook::StartServers),
+    ];
     let (life, actions) = play(Life::new(), now, begin);
-    let hooks = [Action::RunHook(Hook::InstanceStarted), Action::RunHook(Hook::StartServers)];
-    assert_eq!(actions, [&hooks[..], &[Action::StartApp, Action::Probe(1)]].concat());
+    let hooks = [
+        Action::RunHook(Hook::InstanceStarted),
+        Action::RunHook(Hook::StartServers),
+    ];
+    assert_eq!(
+        actions,
+        [&hooks[..], &[Action::StartApp, Action::Probe(1)]].concat()
+    );
     let event = answer(&life, Outcome::Healthy);
     let (life, actions) = play(life, now, [event]);
     assert_eq!(actions, [Action::RunHook(Hook::InstanceActivated)]);
@@ -177,7 +239,13 @@ fn active(now: &mut Millis) -> Life {
 fn an_application_that_ends_suspends_the_member_at_once_and_is_started_again() {
     let mut now = Millis::ZERO;
     let life = active(&mut now);
-    let (life, actions) = play(life, &mut now, [Event::AppEnded { how: "signal 9".into() }]);
+    let (life, actions) = play(
+        life,
+        &mut now,
+        [Event::AppEnded {
+            how: "signal 9".into(),
+        }],
+    );
     assert!(matches!(life.phase(), Phase::Suspended { .. }));
     assert!(actions.contains(&Action::StartApp));
     let event = answer(&life, Outcome::Healthy);
@@ -190,14 +258,22 @@ fn an_application_that_will_not_stay_up_fails_the_member_with_its_history() {
     let mut now = Millis::ZERO;
     let mut life = active(&mut now);
     for n in 0..6 {
-        let (next, _) = play(life, &mut now, [Event::AppEnded { how: format!("exit code {n}") }]);
+        let (next, _) = play(
+            life,
+            &mut now,
+            [Event::AppEnded {
+                how: format!("exit code {n}"),
+            }],
+        );
         life = next;
         if let Some(due) = life.due() {
             now = now.max(due);
         }
         life = play(life, &mut now, [Event::Tick]).0;
     }
-    let Phase::Failed { reason } = life.phase() else { panic!("{:?}", life.phase()) };
+    let Phase::Failed { reason } = life.phase() else {
+        panic!("{:?}", life.phase())
+    };
     assert!(reason.contains("6 times") && reason.contains("exit code 0") && reason.contains("exit code 5"));
 }
 
@@ -207,7 +283,14 @@ fn an_application_that_ends_now_and_then_is_kept() {
     let mut life = active(&mut now);
     for _ in 0..50 {
         now = now.plus(Millis(20_000));
-        life = play(life, &mut now, [Event::AppEnded { how: "exit code 1".into() }]).0;
+        life = play(
+            life,
+            &mut now,
+            [Event::AppEnded {
+                how: "exit code 1".into(),
+            }],
+        )
+        .0;
         now = now.plus(Millis(1_000));
         life = play(life, &mut now, [Event::Tick]).0;
         assert_eq!(life.app, App::Running);
@@ -224,7 +307,11 @@ fn three_failed_probes_in_a_row_suspend_and_one_good_one_recovers() {
         life = play(life, &mut now, [Event::Tick]).0;
         let event = answer(&life, Outcome::Silent("does not answer".into()));
         life = play(life, &mut now, [event]).0;
-        assert_eq!(matches!(life.phase(), Phase::Suspended { .. }), n == 3, "after {n}");
+        assert_eq!(
+            matches!(life.phase(), Phase::Suspended { .. }),
+            n == 3,
+            "after {n}"
+        );
     }
     now = life.due().unwrap();
     life = play(life, &mut now, [Event::Tick]).0;
@@ -237,9 +324,18 @@ fn a_release_that_answers_badly_is_refused_quickly_and_the_old_one_returns() {
     let mut now = Millis::ZERO;
     let mut life = active(&mut now);
     life.release = Some(commit('a'));
-    let switched = Event::Switched { to: commit('b'), back: Some(commit('a')) };
-    let ended = Event::AppEnded { how: "exit code 0".into() };
-    let (mut life, actions) = play(life, &mut now, [switched, ok(Hook::ArtifactUpdated), ended.clone()]);
+    let switched = Event::Switched {
+        to: commit('b'),
+        back: Some(commit('a')),
+    };
+    let ended = Event::AppEnded {
+        how: "exit code 0".into(),
+    };
+    let (mut life, actions) = play(
+        life,
+        &mut now,
+        [switched, ok(Hook::ArtifactUpdated), ended.clone()],
+    );
     assert!(actions.contains(&Action::TermApp) && actions.contains(&Action::StartApp));
     assert_eq!(life.restarts, 0, "a restart that was ordered is not counted");
     let begun = now;
@@ -251,10 +347,17 @@ fn a_release_that_answers_badly_is_refused_quickly_and_the_old_one_returns() {
         life = play(life, &mut now, [Event::Tick]).0;
     }
     assert!(now.since(begun) < Millis(1000));
-    assert!(refused.iter().any(|a| matches!(a, Action::Refuse { commit: c, back: Some(b), .. }
-        if *c == commit('b') && *b == commit('a'))));
+    assert!(
+        refused
+            .iter()
+            .any(|a| matches!(a, Action::Refuse { commit: c, back: Some(b), .. }
+        if *c == commit('b') && *b == commit('a')))
+    );
     assert_eq!(life.release, Some(commit('a')));
-    let back = Event::Switched { to: commit('a'), back: Some(commit('b')) };
+    let back = Event::Switched {
+        to: commit('a'),
+        back: Some(commit('b')),
+    };
     life = play(life, &mut now, [back, ok(Hook::ArtifactUpdated), ended]).0;
     let event = answer(&life, Outcome::Healthy);
     life = play(life, &mut now, [event]).0;
@@ -266,7 +369,10 @@ fn a_first_release_that_never_answers_fails_the_member_and_names_the_commit() {
     let mut now = Millis::ZERO;
     let begin = [
         Event::Serve { files: true },
-        Event::Switched { to: commit('b'), back: None },
+        Event::Switched {
+            to: commit('b'),
+            back: None,
+        },
         ok(Hook::InstanceStarted),
         ok(Hook::StartServers),
         ok(Hook::ArtifactUpdated),
@@ -276,20 +382,36 @@ fn a_first_release_that_never_answers_fails_the_member_and_names_the_commit() {
     now = now.plus(rules().start_within);
     let (life, actions) = play(life, &mut now, [Event::Tick]);
     assert!(matches!(life.phase(), Phase::Failed { .. }));
-    assert!(actions.iter().any(|a| matches!(a, Action::Refuse { back: None, .. })));
+    assert!(
+        actions
+            .iter()
+            .any(|a| matches!(a, Action::Refuse { back: None, .. }))
+    );
 }
 
 #[test]
 fn stopping_runs_the_clean_hook_then_asks_then_kills() {
     let mut now = Millis::ZERO;
     let life = active(&mut now);
-    let (life, actions) = play(life, &mut now, [Event::Stop { within: Millis(10_000) }]);
+    let (life, actions) = play(
+        life,
+        &mut now,
+        [Event::Stop {
+            within: Millis(10_000),
+        }],
+    );
     assert_eq!(actions, [Action::CancelHooks, Action::RunHook(Hook::Clean)]);
     let (life, actions) = play(life, &mut now, [ok(Hook::Clean)]);
     assert_eq!(actions, [Action::TermApp]);
     now = life.due().unwrap();
     let (life, actions) = play(life, &mut now, [Event::Tick]);
     assert_eq!(actions, [Action::KillApp]);
-    let (life, _) = play(life, &mut now, [Event::AppEnded { how: "signal 9".into() }]);
+    let (life, _) = play(
+        life,
+        &mut now,
+        [Event::AppEnded {
+            how: "signal 9".into(),
+        }],
+    );
     assert_eq!(life.phase(), Phase::Stopped);
 }

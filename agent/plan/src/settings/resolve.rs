@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use cartridge_protocol::launch::{SECRET_KEYS, key};
 use cartridge_protocol::{MemberId, Millis, Secret};
 
-use super::{Fault, HOOK_SECONDS, OPTIONS, Opt, RELEASE_SECONDS, START_SECONDS, STATE_DIR, Settings, is_loopback};
+use super::{
+    Fault, HOOK_SECONDS, OPTIONS, Opt, RELEASE_SECONDS, START_SECONDS, STATE_DIR, Settings, is_loopback,
+};
 use crate::lifecycle::Rules;
 use crate::probe::Probe;
 use crate::text::cut;
@@ -45,7 +47,10 @@ pub struct Resolved {
 
 /// Reads all sources.
 pub fn resolve(sources: &Sources) -> Resolved {
-    let mut reader = Reader { sources, faults: Vec::new() };
+    let mut reader = Reader {
+        sources,
+        faults: Vec::new(),
+    };
     let rows = OPTIONS.iter().map(|o| reader.row(o)).collect();
     let settings = reader.settings();
     let settings = match settings {
@@ -61,7 +66,10 @@ struct Reader<'a> {
 }
 
 fn option(key: &str) -> &'static Opt {
-    OPTIONS.iter().find(|o| o.key == key).expect("every key that is read is in the table")
+    OPTIONS
+        .iter()
+        .find(|o| o.key == key)
+        .expect("every key that is read is in the table")
 }
 
 fn present(value: &str) -> bool {
@@ -88,12 +96,21 @@ impl<'a> Reader<'a> {
             Some((value, origin)) => (value.to_owned(), origin),
             None => ("-".to_owned(), "nobody"),
         };
-        Row { key: opt.key, shown, origin }
+        Row {
+            key: opt.key,
+            shown,
+            origin,
+        }
     }
 
     fn fault(&mut self, key: &str, problem: String, origin: Option<&'static str>) {
         let opt = option(key);
-        self.faults.push(Fault { key: opt.key, problem, origin, accepts: opt.help });
+        self.faults.push(Fault {
+            key: opt.key,
+            problem,
+            origin,
+            accepts: opt.help,
+        });
     }
 
     /// The value as `read` understands it; what it does not understand becomes a fault.
@@ -125,14 +142,20 @@ impl<'a> Reader<'a> {
         let state_dir = self.get(STATE_DIR, absolute);
         let ports = self.get(key::PORTS, ports).unwrap_or_default();
         let named = self.get(key::PORT_MAPPINGS, port_mappings).unwrap_or_default();
-        let probe = self.get(key::PROBE, |v| Probe::parse(v, &ports, &named).map_err(|e| e.to_string()));
+        let probe = self.get(key::PROBE, |v| {
+            Probe::parse(v, &ports, &named).map_err(|e| e.to_string())
+        });
         let balancer = self.get(key::BALANCER, command);
         let rules = self.rules();
         let application_path = self.get(key::APPLICATION_PATH, absolute);
-        let address = self.get(key::ADDRESS, |v| v.parse().map_err(|_| "not an IP address".to_owned()));
+        let address = self.get(key::ADDRESS, |v| {
+            v.parse().map_err(|_| "not an IP address".to_owned())
+        });
         let link_ca = self.get(key::LINK_CA, absolute);
         let app = self.get(key::COMMAND, command);
-        let environment = self.get(key::ENVIRONMENT, |v| serde_json::from_str(v).map_err(|e| e.to_string()));
+        let environment = self.get(key::ENVIRONMENT, |v| {
+            serde_json::from_str(v).map_err(|e| e.to_string())
+        });
         let hooks = self.get(key::HOOKS, absolute);
         let allow_file = self.get(key::ALLOW_FILE_REPOSITORIES, boolean);
         let hook_within = self.get(HOOK_SECONDS, seconds);
@@ -146,8 +169,15 @@ impl<'a> Reader<'a> {
             address: address?,
             port: ports.first().copied(),
             // What a balancer listens on is told by the topology, so its ports are no sign of health.
-            probe: probe.unwrap_or(if balancer.is_some() { Probe::Running } else { Probe::of_ports(&ports) }),
-            rules: Rules { command: app.is_some(), ..rules? },
+            probe: probe.unwrap_or(if balancer.is_some() {
+                Probe::Running
+            } else {
+                Probe::of_ports(&ports)
+            }),
+            rules: Rules {
+                command: app.is_some(),
+                ..rules?
+            },
             command: app,
             environment: environment.unwrap_or_default(),
             hooks,
@@ -187,7 +217,12 @@ impl<'a> Reader<'a> {
             }
         }
         all.remove(key::JOIN_TOKEN);
-        all.retain(|name, value| present(value) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b)));
+        all.retain(|name, value| {
+            present(value)
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+        });
         all
     }
 }
@@ -212,7 +247,11 @@ fn boolean(text: &str) -> Result<bool, String> {
 }
 
 fn absolute(text: &str) -> Result<PathBuf, String> {
-    if text.starts_with('/') { Ok(PathBuf::from(text)) } else { Err("not an absolute path".to_owned()) }
+    if text.starts_with('/') {
+        Ok(PathBuf::from(text))
+    } else {
+        Err("not an absolute path".to_owned())
+    }
 }
 
 fn command(text: &str) -> Result<Vec<String>, String> {
@@ -220,7 +259,11 @@ fn command(text: &str) -> Result<Vec<String>, String> {
     if words.first().is_none_or(String::is_empty) {
         return Err("names no program".to_owned());
     }
-    if words.iter().any(|w| w.contains('\0')) { Err("holds a NUL".to_owned()) } else { Ok(words) }
+    if words.iter().any(|w| w.contains('\0')) {
+        Err("holds a NUL".to_owned())
+    } else {
+        Ok(words)
+    }
 }
 
 fn link(text: &str) -> Result<String, String> {
@@ -243,7 +286,13 @@ fn link(text: &str) -> Result<String, String> {
 
 fn ports(text: &str) -> Result<Vec<u16>, String> {
     text.split('|')
-        .map(|p| p.trim().parse().ok().filter(|n| *n > 0).ok_or_else(|| format!("{p:?} is no port")))
+        .map(|p| {
+            p.trim()
+                .parse()
+                .ok()
+                .filter(|n| *n > 0)
+                .ok_or_else(|| format!("{p:?} is no port"))
+        })
         .collect()
 }
 
@@ -251,8 +300,14 @@ fn ports(text: &str) -> Result<Vec<u16>, String> {
 fn port_mappings(text: &str) -> Result<BTreeMap<String, u16>, String> {
     let mut named = BTreeMap::new();
     for (index, mapping) in text.split(';').filter(|m| !m.trim().is_empty()).enumerate() {
-        let fields: BTreeMap<&str, &str> = mapping.split('|').filter_map(|f| f.trim().split_once(':')).collect();
-        let port = fields.get("PORT").and_then(|p| p.parse::<u16>().ok()).filter(|p| *p > 0);
+        let fields: BTreeMap<&str, &str> = mapping
+            .split('|')
+            .filter_map(|f| f.trim().split_once(':'))
+            .collect();
+        let port = fields
+            .get("PORT")
+            .and_then(|p| p.parse::<u16>().ok())
+            .filter(|p| *p > 0);
         match (fields.get("NAME"), port) {
             (Some(name), Some(port)) => named.insert((*name).to_owned(), port),
             _ => return Err(format!("mapping {} lacks NAME or PORT", index + 1)),
@@ -266,7 +321,10 @@ mod tests {
     use super::*;
 
     fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+        pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect()
     }
 
     fn launch() -> BTreeMap<String, String> {
@@ -276,7 +334,10 @@ mod tests {
             (key::LINK, "http://127.0.0.1:7000/"),
             (key::JOIN_TOKEN, "canary"),
             (key::PORTS, "8080|22"),
-            (key::PORT_MAPPINGS, "NAME:http|PROTOCOL:http|PORT:8080|PROXY_PORT:80;"),
+            (
+                key::PORT_MAPPINGS,
+                "NAME:http|PROTOCOL:http|PORT:8080|PROXY_PORT:80;",
+            ),
             (key::PROBE, r#"{"http":{"port":"http","path":"/health"}}"#),
             (key::COMMAND, r#"["/bin/app","-v"]"#),
             ("EXTRA", "kept"),
@@ -300,17 +361,30 @@ mod tests {
         let settings = resolved.settings.unwrap();
         assert_eq!((settings.port, settings.incarnation), (Some(81), 3));
         assert_eq!(settings.shelf, PathBuf::from("/s/shelf"));
-        assert_eq!(settings.probe, Probe::Http { port: 8080, path: "/health".into() });
+        assert_eq!(
+            settings.probe,
+            Probe::Http {
+                port: 8080,
+                path: "/health".into()
+            }
+        );
         assert_eq!(settings.parameters.get("EXTRA").map(String::as_str), Some("kept"));
     }
 
     #[test]
     fn secrets_are_neither_shown_nor_passed_on() {
-        let resolved = resolve(&Sources { launch: launch(), ..Sources::default() });
+        let resolved = resolve(&Sources {
+            launch: launch(),
+            ..Sources::default()
+        });
         let settings = resolved.settings.unwrap();
         let shown = format!("{:?} {settings:?}", resolved.rows);
         assert!(!shown.contains("canary"), "{shown}");
-        assert!(OPTIONS.iter().all(|o| o.flag.is_none() || !SECRET_KEYS.contains(&o.key)));
+        assert!(
+            OPTIONS
+                .iter()
+                .all(|o| o.flag.is_none() || !SECRET_KEYS.contains(&o.key))
+        );
     }
 
     #[test]
@@ -324,10 +398,25 @@ mod tests {
             (key::ON_RELEASE, "explode"),
             (STATE_DIR, "relative"),
         ]));
-        let faults = resolve(&Sources { launch, ..Sources::default() }).settings.unwrap_err();
+        let faults = resolve(&Sources {
+            launch,
+            ..Sources::default()
+        })
+        .settings
+        .unwrap_err();
         let all: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        for expected in ["MEMBER_ID is missing", "loopback", "\"x\" is no port", "CARTRIDGE_COMMAND", "explode", "relative"] {
-            assert!(all.iter().any(|f| f.contains(expected)), "{expected} is not in {all:#?}");
+        for expected in [
+            "MEMBER_ID is missing",
+            "loopback",
+            "\"x\" is no port",
+            "CARTRIDGE_COMMAND",
+            "explode",
+            "relative",
+        ] {
+            assert!(
+                all.iter().any(|f| f.contains(expected)),
+                "{expected} is not in {all:#?}"
+            );
         }
         assert_eq!(faults.len(), 6, "{all:#?}");
         assert!(all.iter().all(|f| f.contains("accepted: ")));
@@ -335,10 +424,21 @@ mod tests {
 
     #[test]
     fn plain_http_is_for_loopback_only() {
-        for good in ["http://127.3.2.1:1", "http://[::1]:1", "http://localhost:1", "https://o.example:1"] {
+        for good in [
+            "http://127.3.2.1:1",
+            "http://[::1]:1",
+            "http://localhost:1",
+            "https://o.example:1",
+        ] {
             assert!(link(good).is_ok(), "{good}");
         }
-        for bad in ["http://10.0.0.1:1", "nats://127.0.0.1:4222", "http://127.0.0.1@evil:1", "http://", "x"] {
+        for bad in [
+            "http://10.0.0.1:1",
+            "nats://127.0.0.1:4222",
+            "http://127.0.0.1@evil:1",
+            "http://",
+            "x",
+        ] {
             assert!(link(bad).is_err(), "{bad}");
         }
     }
