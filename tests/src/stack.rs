@@ -79,6 +79,7 @@ pub fn binary(name: &str) -> Result<PathBuf, NoStack> {
 
 /// A running orchestrator with its folder.
 pub struct Stack {
+    program: PathBuf,
     data: PathBuf,
     arguments: Vec<String>,
     listen: String,
@@ -89,13 +90,20 @@ pub struct Stack {
 impl Stack {
     /// Starts `cartridge serve --data <data> --listen 127.0.0.1:0 <arguments>` and waits until it is well.
     pub async fn start(data: &Path, arguments: &[&str]) -> Result<Self, NoStack> {
-        std::fs::create_dir_all(data).map_err(|fault| NoStack::Io {
-            what: format!("create {}", data.display()),
-            fault,
-        })?;
+        Self::start_program(&binary("cartridge")?, data, arguments).await
+    }
+
+    /// The same with another program in the place of `cartridge`.
+    pub async fn start_program(program: &Path, data: &Path, arguments: &[&str]) -> Result<Self, NoStack> {
+        let what = || format!("create {}", data.display());
+        std::fs::create_dir_all(data).map_err(|fault| NoStack::Io { what: what(), fault })?;
+        // What members tell of themselves names the folder without links.
+        let data = data
+            .canonicalize()
+            .map_err(|fault| NoStack::Io { what: what(), fault })?;
         let arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
-        let mut child = Some(spawn(data, "127.0.0.1:0", &arguments)?);
-        let api = ready(data, &mut child).await?;
+        let mut child = Some(spawn(program, &data, "127.0.0.1:0", &arguments)?);
+        let api = ready(&data, &mut child).await?;
         // After a restart the members must find the server where it was.
         let listen = api
             .server()
@@ -103,7 +111,8 @@ impl Stack {
             .trim_start_matches("http://")
             .to_owned();
         Ok(Self {
-            data: data.to_owned(),
+            program: program.to_owned(),
+            data,
             arguments,
             listen,
             child,
@@ -173,7 +182,7 @@ impl Stack {
             what: "stop the server".into(),
             fault,
         })?;
-        self.child = Some(spawn(&self.data, &self.listen, &self.arguments)?);
+        self.child = Some(spawn(&self.program, &self.data, &self.listen, &self.arguments)?);
         self.api = ready(&self.data, &mut self.child).await?;
         Ok(())
     }
@@ -211,8 +220,7 @@ fn log_end(data: &Path) -> String {
     lines[lines.len().saturating_sub(20)..].join("\n")
 }
 
-fn spawn(data: &Path, listen: &str, arguments: &[String]) -> Result<Child, NoStack> {
-    let binary = binary("cartridge")?;
+fn spawn(program: &Path, data: &Path, listen: &str, arguments: &[String]) -> Result<Child, NoStack> {
     let io = |what: String| move |fault| NoStack::Io { what, fault };
     let log = std::fs::OpenOptions::new()
         .create(true)
@@ -220,7 +228,7 @@ fn spawn(data: &Path, listen: &str, arguments: &[String]) -> Result<Child, NoSta
         .open(log_path(data))
         .map_err(io(format!("open {}", log_path(data).display())))?;
     let errors = log.try_clone().map_err(io("open the log twice".into()))?;
-    Command::new(&binary)
+    Command::new(program)
         .arg("serve")
         .arg("--data")
         .arg(data)
@@ -233,7 +241,7 @@ fn spawn(data: &Path, listen: &str, arguments: &[String]) -> Result<Child, NoSta
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
-        .map_err(io(format!("start {}", binary.display())))
+        .map_err(io(format!("start {}", program.display())))
 }
 
 async fn ready(data: &Path, child: &mut Option<Child>) -> Result<Api, NoStack> {
@@ -261,3 +269,6 @@ async fn ready(data: &Path, child: &mut Option<Child>) -> Result<Api, NoStack> {
         tokio::time::sleep(LOOK_AGAIN).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

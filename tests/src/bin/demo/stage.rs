@@ -25,7 +25,7 @@ pub(crate) const APPLICATION: &str = "hello";
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 /// What the load asks for: a request that keeps a member busy for a while.
 const WORK: &str = "/?wait_ms=100";
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Why the story cannot go on.
 #[derive(Debug, thiserror::Error)]

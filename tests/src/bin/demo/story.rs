@@ -197,9 +197,8 @@ async fn scale_in(stage: &mut Stage) -> Result<(), Fault> {
     let ended = stage.event(after, "burst-ended", None).await?;
     let look = async || {
         let members = stage.api().members().await.ok()?;
-        let gone = |m: &Member| {
-            m.network_partition != "public" || matches!(m.phase.as_str(), "removed" | "terminated")
-        };
+        let gone =
+            |m: &Member| m.network_partition != "public" || matches!(m.phase.as_str(), "ended" | "removed");
         members.iter().all(gone).then_some(())
     };
     stage
