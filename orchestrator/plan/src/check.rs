@@ -1,8 +1,18 @@
-//! A second, independent reader: refuses a plan that breaks an invariant (reliability.md S4, S6, S7, S8, S12–S14, S26).
+//! A second, independent reader: refuses a plan that breaks an invariant (reliability.md S4, S6, S7, S8, S12–S14, S32).
 //!
-//! This file refuses to share a line with the deciders whose work it reads.
+//! This file refuses to share a line with the deciders whose work it reads: it replays the plan on a copy of the
+//! world and looks at every single record in the world that it was decided in.
+
+mod draining;
+mod endpoints;
+mod shrinking;
+
+use cartridge_protocol::Millis;
 
 use crate::decide::{Planned, View};
+use crate::observe::Observations;
+use crate::record::{Entry, Record};
+use crate::world::World;
 
 /// A plan that breaks an invariant; it must not be journaled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,8 +24,62 @@ pub struct Broken {
     pub problem: String,
 }
 
+/// One record, and the world it is to be applied to.
+struct Moment<'a> {
+    world: &'a World,
+    seen: &'a Observations,
+    now: Millis,
+    record: &'a Record,
+}
+
 /// Reads a plan against the view that it was made from.
 pub fn check(view: &View<'_>, planned: &Planned) -> Result<(), Broken> {
-    let _ = (view, planned);
+    if planned.records.is_empty() {
+        return Ok(());
+    }
+    let mut world = view.world.clone();
+    for record in &planned.records {
+        let moment = Moment {
+            world: &world,
+            seen: view.seen,
+            now: view.now,
+            record,
+        };
+        pause_is_kept(&moment)?;
+        shrinking::budget(&moment)?;
+        shrinking::ignorance(&moment)?;
+        shrinking::bounds(&moment)?;
+        draining::order(&moment)?;
+        let entry = Entry {
+            seq: world.seq + 1,
+            at_unix_ms: 0,
+            record: record.clone(),
+        };
+        let applied = world.apply(&entry, view.now);
+        applied.map_err(|fault| broken("S4 one fact after another", fault.to_string()))?;
+    }
+    shrinking::most(view.world, &world)?;
+    endpoints::sound(&world)?;
+    endpoints::not_emptied(view.world, &world)
+}
+
+fn broken(invariant: &'static str, problem: String) -> Broken {
+    Broken { invariant, problem }
+}
+
+/// While paused, automation records what happens, and begins nothing (S32).
+fn pause_is_kept(moment: &Moment<'_>) -> Result<(), Broken> {
+    let begins = matches!(
+        moment.record,
+        Record::MemberPlanned { .. }
+            | Record::MemberUpdating { .. }
+            | Record::ClusterResized { .. }
+            | Record::BurstStarted { .. }
+            | Record::BurstEnding { .. }
+            | Record::ReleaseProposed { .. }
+    );
+    if begins && moment.world.paused.is_some() {
+        return Err(broken("S32 pause is durable", format!("{:?} while paused", moment.record)));
+    }
     Ok(())
 }
