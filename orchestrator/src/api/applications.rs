@@ -1,0 +1,158 @@
+//! Blueprints: add, replace, deploy, undeploy, look at. Repository passwords are sealed before anybody sees them.
+//!
+//! This file refuses to know what deploying means.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::routing::{delete, get, post, put};
+use cartridge_orchestrator_plan::blueprint::parse;
+use cartridge_orchestrator_plan::desired::{AccessPoint, endpoints};
+use cartridge_orchestrator_plan::order::{Mode, Order};
+use cartridge_orchestrator_plan::world::World;
+use cartridge_protocol::{ApplicationId, NetworkPartitionId, PolicyId};
+use http::{HeaderMap, Method, StatusCode, header};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::body::Document;
+use super::reply::{Failure, Success};
+use super::resources::PutQuery;
+use super::{Api, Routes, runtime, show};
+
+pub(super) fn mount(routes: &mut Routes) {
+    routes.add(Method::POST, "/applications", post(add));
+    routes.add(Method::PUT, "/applications", put(replace));
+    routes.add(Method::GET, "/applications", get(list));
+    routes.add(Method::GET, "/applications/{id}", get(one));
+    routes.add(Method::DELETE, "/applications/{id}", delete(remove));
+    routes.add(Method::POST, "/applications/{id}/deploy/{policy}", post(deploy));
+    routes.add(Method::POST, "/applications/{id}/undeploy", post(undeploy));
+    routes.add(Method::GET, "/applications/{id}/runtime", get(runtime_document));
+    routes.add(Method::GET, "/applications/{id}/networkPartitions", get(network_partitions));
+    routes.add(Method::GET, "/applications/{id}/endpoints", get(access_points));
+}
+
+async fn submit(api: &Api, body: &Value, mode: Mode, revision: Option<u64>) -> Result<ApplicationId, Failure> {
+    let (blueprint, secrets) = parse::application(body)?;
+    let id = blueprint.application_id.clone();
+    let mut sealed = BTreeMap::new();
+    for (alias, secret) in secrets {
+        let text = match secret.expose() {
+            "" => String::new(),
+            clear => api
+                .engine
+                .seal(clear)
+                .map_err(|fault| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, fault.to_string()))?,
+        };
+        sealed.insert(alias, text);
+    }
+    let blueprint = Box::new(blueprint);
+    api.engine.submit(Order::PutApplication { blueprint, sealed, expected_revision: revision, mode }).await?;
+    Ok(id)
+}
+
+async fn add(State(api): State<Api>, Document(body): Document) -> Result<Success, Failure> {
+    let id = submit(&api, &body, Mode::Add, None).await?;
+    Ok(Success::new(StatusCode::CREATED, format!("application {id} was added")))
+}
+
+/// Stratos answers 201 here.
+async fn replace(
+    State(api): State<Api>,
+    Query(query): Query<PutQuery>,
+    headers: HeaderMap,
+    Document(body): Document,
+) -> Result<Success, Failure> {
+    let mode = query.mode()?;
+    let id = submit(&api, &body, mode, expected_revision(&headers)?).await?;
+    let what = if mode == Mode::Replace { "replaced" } else { "applied" };
+    Ok(Success::new(StatusCode::CREATED, format!("application {id} was {what}")))
+}
+
+/// `If-Match: "12"`: only if nobody changed the blueprint since.
+fn expected_revision(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
+    let Some(value) = headers.get(header::IF_MATCH) else {
+        return Ok(None);
+    };
+    let text = value.to_str().unwrap_or_default().trim_matches('"');
+    let revision = text.parse().map_err(|_| Failure::body(format!("If-Match: {text:?} is no revision")))?;
+    Ok(Some(revision))
+}
+
+async fn list(State(api): State<Api>) -> Json<Vec<Value>> {
+    Json(api.engine.read(|world, _, _| world.applications.values().map(show::application).collect()))
+}
+
+async fn one(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Value>, Failure> {
+    let found = api.engine.read(|world, _, _| world.applications.get(id.as_str()).map(show::application));
+    found.map(Json).ok_or_else(|| unknown(&id))
+}
+
+async fn remove(State(api): State<Api>, Path(id): Path<String>) -> Result<Success, Failure> {
+    api.engine.submit(Order::RemoveApplication(parse_id(&id)?)).await?;
+    Ok(Success::new(StatusCode::OK, format!("application {id} was removed")))
+}
+
+async fn deploy(
+    State(api): State<Api>,
+    Path((id, policy)): Path<(String, String)>,
+) -> Result<Success, Failure> {
+    let application = parse_id(&id)?;
+    let under = PolicyId::new(policy.as_str()).map_err(|_| Failure::unknown("application policy", &policy))?;
+    api.engine.submit(Order::Deploy { application, policy: under }).await?;
+    Ok(Success::new(StatusCode::ACCEPTED, format!("application {id} is being deployed under {policy}")))
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct UndeployQuery {
+    #[serde(default)]
+    force: bool,
+}
+
+async fn undeploy(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    Query(query): Query<UndeployQuery>,
+) -> Result<Success, Failure> {
+    api.engine.submit(Order::Undeploy { application: parse_id(&id)?, force: query.force }).await?;
+    Ok(Success::new(StatusCode::ACCEPTED, format!("application {id} is being undeployed")))
+}
+
+async fn runtime_document(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Value>, Failure> {
+    let found = api.engine.read(|world, _, _| runtime::document(world, &id));
+    found.map(Json).ok_or_else(|| unknown(&id))
+}
+
+async fn network_partitions(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+) -> Result<Json<Vec<NetworkPartitionId>>, Failure> {
+    let application = parse_id(&id)?;
+    api.engine.read(|world, _, _| {
+        known(world, &application)?;
+        Ok(Json(runtime::in_use(world, &application).into_iter().collect()))
+    })
+}
+
+async fn access_points(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Vec<AccessPoint>>, Failure> {
+    let application = parse_id(&id)?;
+    api.engine.read(|world, _, _| {
+        known(world, &application)?;
+        Ok(Json(endpoints(world, &application)))
+    })
+}
+
+fn known(world: &World, application: &ApplicationId) -> Result<(), Failure> {
+    let there = world.applications.contains_key(application);
+    if there { Ok(()) } else { Err(unknown(application.as_str())) }
+}
+
+fn parse_id(id: &str) -> Result<ApplicationId, Failure> {
+    ApplicationId::new(id).map_err(|_| unknown(id))
+}
+
+fn unknown(id: &str) -> Failure {
+    Failure::unknown("application", id)
+}

@@ -1,0 +1,127 @@
+//! Request bodies into JSON values: JSON (trailing commas tolerated) or YAML, bounded in length and depth.
+//!
+//! This file refuses to know what the documents mean.
+
+use axum::body::to_bytes;
+use axum::extract::{FromRequest, Request};
+use cartridge_orchestrator_plan::blueprint::parse::lenient_json;
+use http::{StatusCode, header};
+use serde::Deserialize as _;
+use serde_json::Value;
+
+use super::reply::Failure;
+
+/// Longest body, bytes.
+pub const MAX_BYTES: usize = 1 << 20;
+/// Deepest nesting.
+pub const MAX_DEPTH: usize = 64;
+
+/// The body of a request; `null` if there was none.
+#[derive(Clone, Debug)]
+pub struct Document(pub Value);
+
+impl<S: Send + Sync> FromRequest<S> for Document {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Failure> {
+        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let yaml = kind.is_some_and(|kind| kind.contains("yaml"));
+        let too_long = || {
+            let text = format!("the body is longer than {MAX_BYTES} bytes");
+            Failure::new(StatusCode::PAYLOAD_TOO_LARGE, text)
+        };
+        let said = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+        if said.and_then(|text| text.parse::<usize>().ok()).is_some_and(|length| length > MAX_BYTES) {
+            return Err(too_long());
+        }
+        let bytes = to_bytes(request.into_body(), MAX_BYTES).await.map_err(|_| too_long())?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| Failure::body("the body is not UTF-8"))?;
+        read(text, yaml).map(Self)
+    }
+}
+
+/// Text into a value.
+pub fn read(text: &str, yaml: bool) -> Result<Value, Failure> {
+    if text.trim().is_empty() {
+        return Ok(Value::Null);
+    }
+    // Counted before parsing: neither parser's stack shall depend on what came.
+    let brackets = deepest(text);
+    if brackets > MAX_DEPTH {
+        return Err(too_deep());
+    }
+    let value = if yaml { from_yaml(text)? } else { lenient_json(text).map_err(|f| Failure::body(f.to_string()))? };
+    if depth(&value, 0) > MAX_DEPTH { Err(too_deep()) } else { Ok(value) }
+}
+
+fn too_deep() -> Failure {
+    Failure::body(format!("the body is nested deeper than {MAX_DEPTH} levels"))
+}
+
+fn from_yaml(text: &str) -> Result<Value, Failure> {
+    let mut documents = serde_yaml_ng::Deserializer::from_str(text);
+    let (Some(first), None) = (documents.next(), documents.next()) else {
+        return Err(Failure::body("exactly one YAML document is accepted per request"));
+    };
+    Value::deserialize(first).map_err(|fault| Failure::body(format!("not YAML: {fault}")))
+}
+
+/// The deepest nesting of brackets outside JSON strings; an upper bound is all that is needed.
+fn deepest(text: &str) -> usize {
+    let (mut now, mut most, mut quoted, mut escaped) = (0_usize, 0_usize, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'[' | b'{' if !quoted => {
+                now += 1;
+                most = most.max(now);
+            }
+            b']' | b'}' if !quoted => now = now.saturating_sub(1),
+            _ => {}
+        }
+    }
+    most
+}
+
+fn depth(value: &Value, above: usize) -> usize {
+    if above > MAX_DEPTH {
+        return above;
+    }
+    match value {
+        Value::Array(items) => items.iter().map(|item| depth(item, above + 1)).max().unwrap_or(above + 1),
+        Value::Object(fields) => fields.values().map(|item| depth(item, above + 1)).max().unwrap_or(above + 1),
+        _ => above,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trailing_commas_and_yaml_are_read() {
+        assert_eq!(read("{\"a\": [1, 2,],}", false).unwrap(), serde_json::json!({"a": [1, 2]}));
+        assert_eq!(read("a:\n  - 1\n", true).unwrap(), serde_json::json!({"a": [1]}));
+        assert_eq!(read("  ", false).unwrap(), Value::Null);
+    }
+
+    #[test]
+    fn what_is_no_document_is_refused_in_words() {
+        for (text, yaml) in [("{", false), ("a: b", false), ("a: [", true), ("a: 1\n---\nb: 2\n", true)] {
+            assert!(read(text, yaml).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sixty_four_levels_are_enough() {
+        let nested = |n: usize| format!("{}1{}", "[".repeat(n), "]".repeat(n));
+        assert!(read(&nested(MAX_DEPTH), false).is_ok());
+        assert!(read(&nested(MAX_DEPTH + 1), false).is_err());
+        assert!(read(&nested(100_000), false).is_err());
+        assert!(read(&nested(MAX_DEPTH + 1), true).is_err());
+        let indented: String = (0..70).map(|n| format!("{}a:\n", " ".repeat(n))).collect();
+        assert!(read(&indented, true).is_err());
+    }
+}

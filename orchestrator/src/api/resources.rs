@@ -1,0 +1,199 @@
+//! Cartridges, policies and network partitions: add, replace, list, show, remove. One row each says how.
+//!
+//! This file refuses to know what is valid: parsing and `admit` say so.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{delete, get, post, put};
+use cartridge_orchestrator_plan::blueprint::parse;
+use cartridge_orchestrator_plan::order::{Mode, Order};
+use cartridge_orchestrator_plan::world::World;
+use cartridge_protocol::{CartridgeType, NetworkPartitionId, PolicyId};
+use http::{Method, StatusCode};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::body::Document;
+use super::reply::{Failure, Success};
+use super::{Api, Routes, show};
+
+/// How one kind of resource is read, shown and removed.
+#[derive(Clone, Copy)]
+struct Resource {
+    collection: &'static str,
+    name: &'static str,
+    put: fn(&Value, Mode) -> Result<(String, Order), Failure>,
+    list: fn(&World) -> Vec<Value>,
+    one: fn(&World, &str) -> Option<Value>,
+    remove: fn(&str) -> Option<Order>,
+}
+
+const ALL: [Resource; 5] = [
+    Resource {
+        collection: "/cartridges",
+        name: "cartridge",
+        put: |body, mode| {
+            let one = parse::cartridge(body)?;
+            Ok((one.cartridge_type.to_string(), Order::PutCartridge(Box::new(one), mode)))
+        },
+        list: |world| world.cartridges.values().map(show::cartridge).collect(),
+        one: |world, id| world.cartridges.get(id).map(show::cartridge),
+        remove: |id| CartridgeType::new(id).ok().map(Order::RemoveCartridge),
+    },
+    Resource {
+        collection: "/networkPartitions",
+        name: "network partition",
+        put: |body, mode| {
+            let one = parse::network_partition(body)?;
+            Ok((one.id.to_string(), Order::PutNetworkPartition(Box::new(one), mode)))
+        },
+        list: |world| world.network_partitions.values().map(show::network_partition).collect(),
+        one: |world, id| world.network_partitions.get(id).map(show::network_partition),
+        remove: |id| NetworkPartitionId::new(id).ok().map(Order::RemoveNetworkPartition),
+    },
+    Resource {
+        collection: "/deploymentPolicies",
+        name: "deployment policy",
+        put: |body, mode| {
+            let one = parse::deployment_policy(body)?;
+            Ok((one.id.to_string(), Order::PutDeploymentPolicy(Box::new(one), mode)))
+        },
+        list: |world| world.deployment_policies.values().map(show::deployment_policy).collect(),
+        one: |world, id| world.deployment_policies.get(id).map(show::deployment_policy),
+        remove: |id| PolicyId::new(id).ok().map(Order::RemoveDeploymentPolicy),
+    },
+    Resource {
+        collection: "/autoscalingPolicies",
+        name: "autoscaling policy",
+        put: |body, mode| {
+            let one = parse::autoscaling_policy(body)?;
+            Ok((one.id.to_string(), Order::PutAutoscalingPolicy(Box::new(one), mode)))
+        },
+        list: |world| world.autoscaling_policies.values().map(show::autoscaling_policy).collect(),
+        one: |world, id| world.autoscaling_policies.get(id).map(show::autoscaling_policy),
+        remove: |id| PolicyId::new(id).ok().map(Order::RemoveAutoscalingPolicy),
+    },
+    Resource {
+        collection: "/applicationPolicies",
+        name: "application policy",
+        put: |body, mode| {
+            let one = parse::application_policy(body)?;
+            Ok((one.id.to_string(), Order::PutApplicationPolicy(Box::new(one), mode)))
+        },
+        list: |world| world.application_policies.values().map(show::application_policy).collect(),
+        one: |world, id| world.application_policies.get(id).map(show::application_policy),
+        remove: |id| PolicyId::new(id).ok().map(Order::RemoveApplicationPolicy),
+    },
+];
+
+/// How a PUT treats what does not exist yet.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct PutQuery {
+    mode: Option<String>,
+}
+
+impl PutQuery {
+    /// PUT replaces; `?mode=either` also adds (`cartridge apply`).
+    pub(super) fn mode(&self) -> Result<Mode, Failure> {
+        match self.mode.as_deref() {
+            None => Ok(Mode::Replace),
+            Some("either") => Ok(Mode::Either),
+            Some(other) => Err(Failure::body(format!("mode {other:?} is unknown; `either` is known"))),
+        }
+    }
+}
+
+pub(super) fn mount(routes: &mut Routes) {
+    for resource in ALL {
+        let one = format!("{}/{{id}}", resource.collection);
+        routes.add(
+            Method::POST,
+            resource.collection,
+            post(async move |State(api): State<Api>, Document(body): Document| {
+                resource.submit(&api, &body, Mode::Add).await
+            }),
+        );
+        routes.add(
+            Method::PUT,
+            resource.collection,
+            put(async move |State(api): State<Api>, Query(query): Query<PutQuery>, Document(body): Document| {
+                resource.submit(&api, &body, query.mode()?).await
+            }),
+        );
+        routes.add(
+            Method::GET,
+            resource.collection,
+            get(async move |State(api): State<Api>| Json(api.engine.read(|world, _, _| (resource.list)(world)))),
+        );
+        routes.add(
+            Method::GET,
+            &one,
+            get(async move |State(api): State<Api>, Path(id): Path<String>| resource.find(&api, &id)),
+        );
+        routes.add(
+            Method::DELETE,
+            &one,
+            delete(async move |State(api): State<Api>, Path(id): Path<String>| resource.remove(&api, &id).await),
+        );
+    }
+    routes.add(Method::GET, "/cartridges/filter/{filter}", get(filter));
+}
+
+impl Resource {
+    async fn submit(self, api: &Api, body: &Value, mode: Mode) -> Result<Success, Failure> {
+        let (id, order) = (self.put)(body, mode)?;
+        api.engine.submit(order).await?;
+        Ok(match mode {
+            Mode::Add => Success::new(StatusCode::CREATED, format!("{} {id} was added", self.name)),
+            Mode::Replace => Success::new(StatusCode::OK, format!("{} {id} was replaced", self.name)),
+            Mode::Either => Success::new(StatusCode::OK, format!("{} {id} was applied", self.name)),
+        })
+    }
+
+    fn find(self, api: &Api, id: &str) -> Result<Json<Value>, Failure> {
+        let found = api.engine.read(|world, _, _| (self.one)(world, id));
+        found.map(Json).ok_or_else(|| Failure::unknown(self.name, id))
+    }
+
+    async fn remove(self, api: &Api, id: &str) -> Result<Success, Failure> {
+        let order = (self.remove)(id).ok_or_else(|| Failure::unknown(self.name, id))?;
+        api.engine.submit(order).await?;
+        Ok(Success::new(StatusCode::OK, format!("{} {id} was removed", self.name)))
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct FilterQuery {
+    criteria: Option<String>,
+}
+
+/// Stratos's filters of the list of cartridges.
+async fn filter(
+    State(api): State<Api>,
+    Path(filter): Path<String>,
+    Query(query): Query<FilterQuery>,
+) -> Result<Response, Failure> {
+    let wanted = query.criteria;
+    let kept: Option<Vec<Value>> = api.engine.read(|world, _, _| {
+        world
+            .cartridges
+            .values()
+            .map(|one| {
+                let fits = match filter.as_str() {
+                    "singleTenant" => !one.multi_tenant,
+                    "multiTenant" => one.multi_tenant,
+                    "loadBalancer" => matches!(one.category.as_str(), "load-balancer" | "lb"),
+                    "provider" => wanted.as_deref().is_none_or(|wanted| one.provider == wanted),
+                    _ => return None,
+                };
+                Some(fits.then(|| show::cartridge(one)))
+            })
+            .collect::<Option<Vec<Option<Value>>>>()
+            .map(|all| all.into_iter().flatten().collect())
+    });
+    match kept {
+        Some(list) => Ok(Json(list).into_response()),
+        None => Err(Failure::unknown("filter", &filter)),
+    }
+}

@@ -1,0 +1,259 @@
+//! Events and log lines: as lists, and as streams (server-sent events) that miss nothing that is still kept.
+//!
+//! This file refuses to know what the events mean.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::response::sse::{Event as Frame, KeepAlive, Sse};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use cartridge_orchestrator_plan::record::Entry;
+use cartridge_protocol::MemberId;
+use cartridge_protocol::link::LogLine;
+use futures_util::stream::unfold;
+use http::Method;
+use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::members::unknown;
+use super::reply::Failure;
+use super::telling::{Event, tell};
+use super::{Api, Routes};
+use crate::engine::{Engine, FromMember};
+
+/// Entries read from the journal at a time.
+const PAGE: usize = 500;
+/// Events of a list that does not say how many.
+const DEFAULT_EVENTS: usize = 100;
+/// Most events of a list.
+const MAX_EVENTS: usize = 10_000;
+/// How far back a list of one application's events is searched.
+const MAX_SEARCHED: u64 = 50_000;
+/// Log lines of a list that does not say how many.
+const DEFAULT_LINES: usize = 100;
+
+pub(super) fn mount(routes: &mut Routes) {
+    routes.add(Method::GET, "/events", get(events));
+    routes.add(Method::GET, "/logs/{id}", get(logs));
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct EventsQuery {
+    after: Option<u64>,
+    #[serde(default)]
+    follow: bool,
+    application: Option<String>,
+    limit: Option<usize>,
+}
+
+async fn events(State(api): State<Api>, Query(query): Query<EventsQuery>) -> Result<Response, Failure> {
+    // Subscribed before reading, so that nothing falls between.
+    let live = api.engine.subscribe();
+    let wanted = query.application;
+    let begin = match query.after {
+        Some(after) => Begin { after, ready: VecDeque::new() },
+        None => last(&api.engine, wanted.as_deref(), query.limit.unwrap_or(DEFAULT_EVENTS).min(MAX_EVENTS)).await?,
+    };
+    if !query.follow {
+        let most = query.limit.unwrap_or(MAX_EVENTS).min(MAX_EVENTS);
+        return Ok(Json(list(&api.engine, begin, wanted.as_deref(), most).await?).into_response());
+    }
+    let tail = Tail { engine: api.engine, live, after: begin.after, ready: begin.ready, wanted, caught_up: false };
+    Ok(sse(unfold(tail, |mut tail| async move {
+        let event = tail.next().await?;
+        Some((frame(&event, Some(event.seq)), tail))
+    })))
+}
+
+/// Events to begin with, and the position after them.
+struct Begin {
+    after: u64,
+    ready: VecDeque<Event>,
+}
+
+/// The last `most` events.
+async fn last(engine: &Engine, wanted: Option<&str>, most: usize) -> Result<Begin, Failure> {
+    let newest = engine.read(|world, _, _| world.seq);
+    let mut ready = VecDeque::new();
+    let mut upper = newest;
+    let lowest = if wanted.is_some() { newest.saturating_sub(MAX_SEARCHED) } else { 0 };
+    while ready.len() < most && upper > lowest {
+        let lower = upper.saturating_sub(PAGE as u64).max(lowest);
+        let page = engine.entries(lower, usize::try_from(upper - lower).unwrap_or(PAGE)).await?;
+        for event in told(engine, &page, wanted).into_iter().rev().take(most - ready.len()) {
+            ready.push_front(event);
+        }
+        upper = lower;
+    }
+    Ok(Begin { after: newest, ready })
+}
+
+/// `begin` and what follows, at most `most`.
+async fn list(engine: &Engine, begin: Begin, wanted: Option<&str>, most: usize) -> Result<Vec<Event>, Failure> {
+    let mut all: Vec<Event> = begin.ready.into();
+    let mut after = begin.after;
+    while all.len() < most {
+        let page = engine.entries(after, PAGE).await?;
+        let Some(newest) = page.last() else { break };
+        after = newest.seq;
+        all.extend(told(engine, &page, wanted));
+    }
+    all.truncate(most);
+    Ok(all)
+}
+
+fn told(engine: &Engine, page: &[Entry], wanted: Option<&str>) -> Vec<Event> {
+    let events = engine.read(|world, _, _| page.iter().map(|entry| tell(entry, world)).collect::<Vec<_>>());
+    events.into_iter().filter(|event| concerns(event, wanted)).collect()
+}
+
+fn concerns(event: &Event, wanted: Option<&str>) -> bool {
+    wanted.is_none_or(|wanted| event.application.as_deref() == Some(wanted))
+}
+
+/// Everything after a position: from the journal until that is exhausted, then live; from the journal again if this
+/// reader was too slow.
+struct Tail {
+    engine: Engine,
+    live: Receiver<Arc<Entry>>,
+    after: u64,
+    ready: VecDeque<Event>,
+    wanted: Option<String>,
+    caught_up: bool,
+}
+
+impl Tail {
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(event);
+            }
+            if self.caught_up { self.listen().await? } else { self.read_page().await? }
+        }
+    }
+
+    async fn read_page(&mut self) -> Option<()> {
+        let page = self.engine.entries(self.after, PAGE).await.ok()?;
+        match page.last() {
+            Some(newest) => self.after = newest.seq,
+            None => self.caught_up = true,
+        }
+        self.ready.extend(told(&self.engine, &page, self.wanted.as_deref()));
+        Some(())
+    }
+
+    async fn listen(&mut self) -> Option<()> {
+        match self.live.recv().await {
+            Ok(entry) if entry.seq <= self.after => {}
+            Ok(entry) if entry.seq == self.after + 1 => {
+                self.after = entry.seq;
+                let event = self.engine.read(|world, _, _| tell(&entry, world));
+                self.ready.extend(Some(event).filter(|event| concerns(event, self.wanted.as_deref())));
+            }
+            // A gap: some were missed.
+            Ok(_) | Err(RecvError::Lagged(_)) => self.caught_up = false,
+            Err(RecvError::Closed) => return None,
+        }
+        Some(())
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct LogsQuery {
+    #[serde(default)]
+    follow: bool,
+    tail: Option<usize>,
+}
+
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    number: u64,
+    stream: &'a str,
+    text: &'a str,
+}
+
+impl<'a> From<&'a LogLine> for Line<'a> {
+    fn from(line: &'a LogLine) -> Self {
+        Self { number: line.number, stream: &line.stream, text: &line.text }
+    }
+}
+
+async fn logs(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    Query(query): Query<LogsQuery>,
+) -> Result<Response, Failure> {
+    let live = api.engine.subscribe_logs();
+    let member = MemberId::new(id.as_str()).map_err(|_| unknown(&id))?;
+    let mut kept = api.engine.logs(&member, 0);
+    if kept.is_empty() && !api.engine.read(|world, _, _| world.members.contains_key(&member)) {
+        return Err(unknown(&id));
+    }
+    let after = kept.last().map_or(0, |line| line.number);
+    let kept = kept.split_off(kept.len().saturating_sub(query.tail.unwrap_or(DEFAULT_LINES)));
+    if !query.follow {
+        return Ok(Json(kept.iter().map(Line::from).collect::<Vec<_>>()).into_response());
+    }
+    let tail = LogTail { engine: api.engine, live, member, incarnation: None, after, ready: kept.into() };
+    Ok(sse(unfold(tail, |mut tail| async move {
+        let line = tail.next().await?;
+        Some((frame(&Line::from(&line), None), tail))
+    })))
+}
+
+/// Lines of one member, life after life.
+struct LogTail {
+    engine: Engine,
+    live: Receiver<FromMember<LogLine>>,
+    member: MemberId,
+    incarnation: Option<u64>,
+    after: u64,
+    ready: VecDeque<LogLine>,
+}
+
+impl LogTail {
+    async fn next(&mut self) -> Option<LogLine> {
+        loop {
+            if let Some(line) = self.ready.pop_front() {
+                return Some(line);
+            }
+            let fresh = match self.live.recv().await {
+                Ok(fresh) if fresh.member == self.member => {
+                    if self.incarnation.is_some_and(|life| life != fresh.incarnation) {
+                        self.after = 0;
+                    }
+                    self.incarnation = Some(fresh.incarnation);
+                    fresh.rows.to_vec()
+                }
+                Ok(_) => continue,
+                Err(RecvError::Lagged(_)) => self.engine.logs(&self.member, self.after),
+                Err(RecvError::Closed) => return None,
+            };
+            let after = self.after;
+            self.ready.extend(fresh.into_iter().filter(|line| line.number > after));
+            self.after = self.ready.back().map_or(after, |line| line.number);
+        }
+    }
+}
+
+fn frame<T: Serialize>(value: &T, id: Option<u64>) -> Result<Frame, Infallible> {
+    let text = serde_json::to_string(value).expect("events and lines are always JSON");
+    let frame = Frame::default().data(text);
+    Ok(match id {
+        Some(id) => frame.id(id.to_string()),
+        None => frame,
+    })
+}
+
+fn sse<S>(stream: S) -> Response
+where
+    S: futures_util::Stream<Item = Result<Frame, Infallible>> + Send + 'static,
+{
+    Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(10))).into_response()
+}

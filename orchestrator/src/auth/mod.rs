@@ -1,0 +1,223 @@
+//! Who is calling, and what may they do: Basic and Bearer credentials, two roles, one table.
+//!
+//! ```text
+//! Authorization header -> Auth::verify -> Principal -> roles::required(method, route) -> allowed or 403
+//! ```
+//!
+//! This module refuses to know what the routes do.
+
+mod backoff;
+mod guard;
+mod password;
+pub mod roles;
+mod store;
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use cartridge_protocol::Secret;
+use tokio::sync::Semaphore;
+
+pub use backoff::Backoff;
+pub use guard::{Guard, guard};
+pub use roles::Role;
+pub use store::{AuthFault, Credentials, ensure_admin};
+
+/// Most verified headers remembered.
+const MAX_REMEMBERED: usize = 256;
+/// Most password checks at a time; each costs tens of milliseconds of one core.
+const MAX_CHECKS: usize = 2;
+/// Longest `Authorization` header looked at.
+const MAX_HEADER_BYTES: usize = 1024;
+
+/// Somebody whose credentials were right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// User name, or the token's owner.
+    pub name: String,
+    /// What they may do.
+    pub role: Role,
+}
+
+/// What came of checking an `Authorization` header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The credentials are right.
+    Known(Principal),
+    /// There are none, or they are wrong.
+    Unknown,
+    /// Too many wrong ones came from there: ask again after so many seconds.
+    Later(u64),
+}
+
+/// Checks credentials. Cheap to clone.
+#[derive(Clone)]
+pub struct Auth(Arc<Inner>);
+
+struct Inner {
+    users: store::Users,
+    remembered: Mutex<Vec<([u8; 32], Principal)>>,
+    backoff: Mutex<Backoff>,
+    checks: Semaphore,
+    began: Instant,
+}
+
+impl Auth {
+    /// Reads `<data>/users.json`, which [`ensure_admin`] creates.
+    pub fn open(data: &Path) -> Result<Self, AuthFault> {
+        Ok(Self(Arc::new(Inner {
+            users: store::Users::read(&store::path(data))?,
+            remembered: Mutex::default(),
+            backoff: Mutex::default(),
+            checks: Semaphore::new(MAX_CHECKS),
+            began: Instant::now(),
+        })))
+    }
+
+    /// Checks an `Authorization` header that came from `source`. A header that was right before is answered from
+    /// memory, also while its source is in back-off: somebody else's mistakes on the same host lock nobody out.
+    pub async fn verify(&self, header: Option<&str>, source: IpAddr) -> Verdict {
+        let Some(header) = header.filter(|h| h.len() <= MAX_HEADER_BYTES) else {
+            return Verdict::Unknown;
+        };
+        let digest = password::sha256(header.as_bytes());
+        if let Some(known) = self.recall(&digest) {
+            return Verdict::Known(known);
+        }
+        let now = self.0.began.elapsed();
+        if let Some(wait) = self.backoff(|b| b.remaining(source, now)) {
+            return Verdict::Later(wait.as_secs() + 1);
+        }
+        let Ok(_permit) = self.0.checks.acquire().await else {
+            return Verdict::Unknown;
+        };
+        match self.check(header).await {
+            Some(principal) => {
+                self.remember(digest, principal.clone());
+                self.backoff(|b| b.succeeded(source));
+                Verdict::Known(principal)
+            }
+            None => {
+                self.backoff(|b| b.failed(source, now));
+                Verdict::Unknown
+            }
+        }
+    }
+
+    async fn check(&self, header: &str) -> Option<Principal> {
+        let (scheme, rest) = header.split_once(' ')?;
+        if scheme.eq_ignore_ascii_case("bearer") {
+            return self.0.users.token(rest.trim());
+        }
+        if !scheme.eq_ignore_ascii_case("basic") {
+            return None;
+        }
+        let decoded = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
+        let (user, secret) = decoded.split_once(':')?;
+        let (inner, user, secret) = (Arc::clone(&self.0), user.to_owned(), Secret::new(secret));
+        tokio::task::spawn_blocking(move || inner.users.password(&user, &secret))
+            .await
+            .ok()
+            .flatten()
+    }
+
+    fn recall(&self, digest: &[u8; 32]) -> Option<Principal> {
+        let remembered = self.0.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        remembered.iter().find(|(known, _)| known == digest).map(|(_, who)| who.clone())
+    }
+
+    fn remember(&self, digest: [u8; 32], principal: Principal) {
+        let mut remembered = self.0.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        if remembered.len() >= MAX_REMEMBERED {
+            remembered.remove(0);
+        }
+        remembered.push((digest, principal));
+    }
+
+    fn backoff<T>(&self, act: impl FnOnce(&mut Backoff) -> T) -> T {
+        act(&mut self.0.backoff.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    fn basic(user: &str, password: &str) -> String {
+        format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+    }
+
+    #[tokio::test]
+    async fn the_first_password_works_and_the_second_start_keeps_it() {
+        let data = tempfile::tempdir().unwrap();
+        let first = ensure_admin(data.path()).unwrap().expect("first start");
+        assert!(ensure_admin(data.path()).unwrap().is_none());
+        let auth = Auth::open(data.path()).unwrap();
+        let header = basic(&first.user, first.password.expose());
+        for _ in 0..2 {
+            let known = auth.verify(Some(&header), HERE).await;
+            assert!(matches!(known, Verdict::Known(p) if p.name == "admin" && p.role == Role::Admin));
+        }
+    }
+
+    #[tokio::test]
+    async fn the_file_holds_no_password_and_only_its_owner_may_read_it() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let data = tempfile::tempdir().unwrap();
+        let first = ensure_admin(data.path()).unwrap().expect("first start");
+        let path = store::path(data.path());
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(!text.contains(first.password.expose()));
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(first.password.expose().len(), 24);
+    }
+
+    #[tokio::test]
+    async fn wrong_credentials_are_slowed_down_but_a_known_header_still_works() {
+        let data = tempfile::tempdir().unwrap();
+        let first = ensure_admin(data.path()).unwrap().expect("first start");
+        let auth = Auth::open(data.path()).unwrap();
+        let right = basic(&first.user, first.password.expose());
+        assert!(matches!(auth.verify(Some(&right), HERE).await, Verdict::Known(_)));
+        for n in 0..backoff::FREE_ATTEMPTS {
+            let wrong = basic("admin", &format!("wrong-{n}"));
+            assert_eq!(auth.verify(Some(&wrong), HERE).await, Verdict::Unknown);
+        }
+        assert!(matches!(auth.verify(Some(&basic("admin", "x")), HERE).await, Verdict::Later(_)));
+        assert!(matches!(auth.verify(Some(&right), HERE).await, Verdict::Known(_)));
+    }
+
+    #[tokio::test]
+    async fn hostile_headers_are_unknown() {
+        let data = tempfile::tempdir().unwrap();
+        ensure_admin(data.path()).unwrap();
+        let auth = Auth::open(data.path()).unwrap();
+        let long = format!("Basic {}", "A".repeat(5000));
+        for (n, bad) in ["", "Basic", "Basic !!!", "Basic YQ==", "Digest x", "Bearer ", &long].into_iter().enumerate() {
+            let source = IpAddr::from([127, 0, 1, u8::try_from(n).unwrap()]);
+            assert_eq!(auth.verify(Some(bad), source).await, Verdict::Unknown, "{bad:.40}");
+        }
+        assert_eq!(auth.verify(None, HERE).await, Verdict::Unknown);
+    }
+
+    #[tokio::test]
+    async fn a_bearer_token_is_known_by_its_hash() {
+        let data = tempfile::tempdir().unwrap();
+        ensure_admin(data.path()).unwrap();
+        let token = store::create_token(data.path(), "ci", Role::Viewer).unwrap();
+        let auth = Auth::open(data.path()).unwrap();
+        let header = format!("Bearer {}", token.expose());
+        let known = auth.verify(Some(&header), HERE).await;
+        assert!(matches!(known, Verdict::Known(p) if p.name == "ci" && p.role == Role::Viewer));
+        let text = std::fs::read_to_string(store::path(data.path())).unwrap();
+        let secret = token.expose().rsplit('_').next().unwrap();
+        assert!(!text.contains(secret));
+        assert_eq!(auth.verify(Some(&format!("{header}0")), HERE).await, Verdict::Unknown);
+    }
+}

@@ -1,0 +1,150 @@
+//! Users and API tokens in `<data>/users.json`, readable by its owner alone. Passwords and tokens stand there as
+//! hashes only.
+//!
+//! This file refuses to know how credentials arrive.
+
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use cartridge_protocol::Secret;
+use serde::{Deserialize, Serialize};
+
+use super::password::{Hashed, NoRandom, random_text, sha256_text};
+use super::{Principal, Role};
+
+/// Name of the administrator that the first start creates.
+pub const ADMIN: &str = "admin";
+/// Length of generated passwords.
+const PASSWORD_LENGTH: usize = 24;
+
+/// What [`ensure_admin`] created; the password is known here and never again.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// User name.
+    pub user: String,
+    /// Password.
+    pub password: Secret,
+}
+
+/// Why users cannot be read or created.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthFault {
+    /// The file cannot be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is damaged.
+    #[error("{path} is no users file: {source}; restore it, or remove it to get a new administrator")]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// See there.
+    #[error(transparent)]
+    Random(#[from] NoRandom),
+}
+
+/// The users file.
+pub fn path(data: &Path) -> PathBuf {
+    data.join("users.json")
+}
+
+/// Creates the administrator with a random password, if there are no users yet.
+pub fn ensure_admin(data: &Path) -> Result<Option<Credentials>, AuthFault> {
+    let path = path(data);
+    if path.exists() {
+        return Ok(None);
+    }
+    let password = random_text(PASSWORD_LENGTH)?;
+    let admin = User { name: ADMIN.into(), role: Role::Admin, password: Hashed::of(&password)? };
+    Users { users: vec![admin], tokens: Vec::new() }.write(&path)?;
+    Ok(Some(Credentials { user: ADMIN.into(), password }))
+}
+
+/// Creates an API token `cartridge_<id>_<secret>` for `owner`; it is shown once. A running server reads it at its
+/// next start.
+pub fn create_token(data: &Path, owner: &str, role: Role) -> Result<Secret, AuthFault> {
+    let path = path(data);
+    let mut users = Users::read(&path)?;
+    let (id, secret) = (random_text(8)?, random_text(40)?);
+    users.tokens.push(Token {
+        id: id.expose().to_owned(),
+        owner: owner.to_owned(),
+        role,
+        sha256: sha256_text(secret.expose()),
+    });
+    users.write(&path)?;
+    Ok(Secret::new(format!("cartridge_{}_{}", id.expose(), secret.expose())))
+}
+
+/// All users and tokens.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Users {
+    users: Vec<User>,
+    #[serde(default)]
+    tokens: Vec<Token>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct User {
+    name: String,
+    role: Role,
+    password: Hashed,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Token {
+    id: String,
+    owner: String,
+    role: Role,
+    sha256: String,
+}
+
+impl Users {
+    /// Reads the file.
+    pub fn read(path: &Path) -> Result<Self, AuthFault> {
+        let text = std::fs::read(path).map_err(|source| AuthFault::File { path: path.into(), source })?;
+        serde_json::from_slice(&text).map_err(|source| AuthFault::Damaged { path: path.into(), source })
+    }
+
+    /// Writes the whole file anew and renames it into place.
+    fn write(&self, path: &Path) -> Result<(), AuthFault> {
+        let fault = |source| AuthFault::File { path: path.into(), source };
+        let part = path.with_extension("json.part");
+        let text = serde_json::to_vec_pretty(self).expect("users are always JSON");
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&part)
+            .map_err(fault)?;
+        file.write_all(&text).map_err(fault)?;
+        file.sync_all().map_err(fault)?;
+        std::fs::rename(&part, path).map_err(fault)
+    }
+
+    /// The user with this name, if the password is right. A name that does not exist costs the same time.
+    pub fn password(&self, name: &str, password: &Secret) -> Option<Principal> {
+        let user = self.users.iter().find(|user| user.name == name);
+        let hashed = user.or_else(|| self.users.first()).map(|user| &user.password)?;
+        let right = hashed.is(password);
+        user.filter(|_| right).map(|user| Principal { name: user.name.clone(), role: user.role })
+    }
+
+    /// The owner of a token.
+    pub fn token(&self, text: &str) -> Option<Principal> {
+        let (id, secret) = text.strip_prefix("cartridge_")?.split_once('_')?;
+        let token = self.tokens.iter().find(|token| token.id == id)?;
+        Secret::new(token.sha256.clone())
+            .matches(&sha256_text(secret))
+            .then(|| Principal { name: token.owner.clone(), role: token.role })
+    }
+}

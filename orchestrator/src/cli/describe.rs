@@ -1,0 +1,57 @@
+//! `cartridge describe`, `explain` and `status`: everything about one thing, as indented text.
+//!
+//! This file refuses to know what the fields mean.
+
+use serde_json::{Value, json};
+
+use super::client::{Client, Fault, segment};
+use super::{Kind, Output, show};
+
+/// Carries out `describe`.
+pub async fn describe(client: &Client, kind: Kind, name: &str, output: Output) -> Result<(), Fault> {
+    let found = match kind {
+        Kind::Endpoints => client.get(&format!("applications/{}/endpoints", segment(name))).await?,
+        Kind::Policies => {
+            let text = "say which kind: autoscaling-policy, deployment-policy or application-policy";
+            return Err(Fault::Usage(text.into()));
+        }
+        Kind::Applications => application(client, name).await?,
+        other => {
+            let collection = other.collection().expect("the others have one");
+            client.get(&format!("{collection}/{}", segment(name))).await?
+        }
+    };
+    print(&found, output)
+}
+
+/// Carries out `explain`.
+pub async fn explain(client: &Client, cluster: &str, output: Output) -> Result<(), Fault> {
+    print(&client.get(&format!("explain/{}", segment(cluster))).await?, output)
+}
+
+/// Carries out `status`.
+pub async fn status(client: &Client, output: Output) -> Result<(), Fault> {
+    print(&client.get("status").await?, output)
+}
+
+async fn application(client: &Client, name: &str) -> Result<Value, Fault> {
+    let path = segment(name);
+    let blueprint = client.get(&format!("applications/{path}")).await?;
+    let endpoints = client.get(&format!("applications/{path}/endpoints")).await?;
+    let clusters = client.get("clusters").await?;
+    let own: Vec<Value> = clusters
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|row| row["application"] == name)
+        .cloned()
+        .collect();
+    Ok(json!({"application": blueprint, "clusters": own, "endpoints": endpoints}))
+}
+
+fn print(found: &Value, output: Output) -> Result<(), Fault> {
+    match output {
+        Output::Json => show::json(found),
+        Output::Table => show::indented(found),
+    }
+}

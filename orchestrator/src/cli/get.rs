@@ -1,0 +1,304 @@
+//! `cartridge get`: one table per kind.
+//!
+//! This file refuses to know where the figures come from.
+
+use serde_json::Value;
+
+use super::client::{Client, Fault, segment};
+use super::show::{self, Column, figures, words};
+use super::{GetOptions, Kind, Output};
+
+const POLICIES: [Kind; 3] = [Kind::AutoscalingPolicies, Kind::DeploymentPolicies, Kind::ApplicationPolicies];
+
+/// Carries out `get`.
+pub async fn get(client: &Client, options: &GetOptions, output: Output) -> Result<(), Fault> {
+    let found = fetch(client, options).await?;
+    if output == Output::Json {
+        return show::json(&found);
+    }
+    let rows = match found {
+        Value::Array(rows) => rows,
+        one => vec![one],
+    };
+    let (columns, cells) = table_of(options.kind);
+    let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
+    show::table(columns, &rows, "none")
+}
+
+async fn fetch(client: &Client, options: &GetOptions) -> Result<Value, Fault> {
+    match (options.kind, &options.name) {
+        (Kind::Endpoints, name) => endpoints(client, name.as_deref().or(options.application.as_deref())).await,
+        (Kind::Policies, name) => policies(client, name.as_deref()).await,
+        (kind, Some(name)) => client.get(&format!("{}/{}", collection(kind), segment(name))).await,
+        (kind, None) => {
+            let mut all = client.get(collection(kind)).await?;
+            if let (Some(wanted), Some(rows)) = (&options.application, all.as_array_mut()) {
+                rows.retain(|row| row["application"] == **wanted || row["applicationId"] == **wanted);
+            }
+            Ok(all)
+        }
+    }
+}
+
+fn collection(kind: Kind) -> &'static str {
+    kind.collection().expect("endpoints and policies are fetched otherwise")
+}
+
+async fn endpoints(client: &Client, application: Option<&str>) -> Result<Value, Fault> {
+    let names = match application {
+        Some(name) => vec![name.to_owned()],
+        None => {
+            let all = client.get("applications").await?;
+            let rows = all.as_array().cloned().unwrap_or_default();
+            rows.iter().filter_map(|row| row["applicationId"].as_str().map(str::to_owned)).collect()
+        }
+    };
+    let mut found = Vec::new();
+    for name in names {
+        let points = client.get(&format!("applications/{}/endpoints", segment(&name))).await?;
+        for mut point in points.as_array().cloned().unwrap_or_default() {
+            point["application"] = Value::from(name.clone());
+            found.push(point);
+        }
+    }
+    Ok(Value::Array(found))
+}
+
+async fn policies(client: &Client, name: Option<&str>) -> Result<Value, Fault> {
+    let mut found = Vec::new();
+    for kind in POLICIES {
+        for mut policy in client.get(collection(kind)).await?.as_array().cloned().unwrap_or_default() {
+            if name.is_none_or(|name| policy["id"] == name) {
+                policy["kind"] = Value::from(collection(kind).replace("Policies", ""));
+                found.push(policy);
+            }
+        }
+    }
+    if let (Some(name), true) = (name, found.is_empty()) {
+        return Err(Fault::NotFound(format!("no policy is called {name:?}")));
+    }
+    Ok(Value::Array(found))
+}
+
+type Cells = fn(&Value) -> Vec<String>;
+
+const MEMBER: &[Column] = &[
+    words("MEMBER", 0),
+    words("PHASE", 0),
+    figures("SINCE", 3),
+    words("WHERE", 5),
+    words("RELEASE", 2),
+    figures("LOAD", 1),
+    figures("MEM", 1),
+    figures("FLIGHT", 1),
+    words("ADDRESS", 6),
+];
+const CLUSTER: &[Column] = &[
+    words("CLUSTER", 0),
+    figures("ACTIVE", 0),
+    figures("WANTED", 0),
+    words("MIN-MAX", 3),
+    figures("FLIGHT", 2),
+    words("RELEASE", 1),
+    words("STATE", 2),
+];
+const APPLICATION: &[Column] = &[
+    words("APPLICATION", 0),
+    words("STATUS", 0),
+    words("POLICY", 1),
+    words("CARTRIDGES", 2),
+    figures("REVISION", 3),
+];
+const ENDPOINT: &[Column] = &[
+    words("APPLICATION", 2),
+    words("ADDRESS", 0),
+    words("CLUSTER", 0),
+    figures("MEMBERS", 0),
+    words("NETWORK PARTITION", 1),
+];
+const CARTRIDGE: &[Column] =
+    &[words("CARTRIDGE", 0), words("CATEGORY", 2), words("PROVIDERS", 0), words("PORTS", 1), words("VERSION", 3)];
+const AUTOSCALING: &[Column] = &[
+    words("POLICY", 0),
+    figures("IN FLIGHT", 0),
+    figures("LOAD %", 0),
+    figures("MEMORY %", 0),
+    figures("HORIZON", 1),
+    figures("STABLE", 1),
+];
+const DEPLOYMENT: &[Column] = &[words("POLICY", 0), words("PARTITIONS", 0)];
+const APPLICATION_POLICY: &[Column] = &[words("POLICY", 0), words("ALGORITHM", 0), words("NETWORK PARTITIONS", 0)];
+const POLICY: &[Column] = &[words("POLICY", 0), words("KIND", 0)];
+const NETWORK: &[Column] = &[words("NETWORK PARTITION", 0), words("PROVIDER", 0), words("PARTITIONS", 1)];
+
+fn table_of(kind: Kind) -> (&'static [Column], Cells) {
+    match kind {
+        Kind::Members => (MEMBER, member),
+        Kind::Clusters => (CLUSTER, cluster),
+        Kind::Applications => (APPLICATION, application),
+        Kind::Endpoints => (ENDPOINT, endpoint),
+        Kind::Cartridges => (CARTRIDGE, cartridge),
+        Kind::Policies => (POLICY, |row| vec![text(&row["id"]), text(&row["kind"])]),
+        Kind::AutoscalingPolicies => (AUTOSCALING, autoscaling),
+        Kind::DeploymentPolicies => (DEPLOYMENT, deployment),
+        Kind::ApplicationPolicies => (APPLICATION_POLICY, application_policy),
+        Kind::NetworkPartitions => (NETWORK, network),
+    }
+}
+
+fn member(row: &Value) -> Vec<String> {
+    vec![
+        text(&row["member"]),
+        text(&row["phase"]),
+        row["sinceSeconds"].as_u64().map(age).unwrap_or_default(),
+        format!("{}/{}", text(&row["networkPartition"]), text(&row["partition"])),
+        short(&row["release"]),
+        percent(&row["loadAverage"]),
+        percent(&row["memoryConsumption"]),
+        text(&row["inFlight"]),
+        address(row),
+    ]
+}
+
+fn address(row: &Value) -> String {
+    let ports = row["ports"].as_object().cloned().unwrap_or_default();
+    match ports.values().next().and_then(Value::as_u64) {
+        Some(port) => format!("{}:{port}", text(&row["address"])),
+        None => text(&row["address"]),
+    }
+}
+
+fn cluster(row: &Value) -> Vec<String> {
+    vec![
+        text(&row["cluster"]),
+        text(&row["active"]),
+        text(&row["desired"]),
+        format!("{}-{}", text(&row["min"]), text(&row["max"])),
+        text(&row["inFlight"]),
+        short(&row["release"]["accepted"]),
+        cluster_state(row),
+    ]
+}
+
+fn cluster_state(row: &Value) -> String {
+    if row["decision"]["frozen"].is_string() {
+        "frozen".into()
+    } else if row["orderedSize"].is_u64() {
+        "ordered".into()
+    } else if row["release"]["proposed"].is_string() {
+        "updating".into()
+    } else {
+        "auto".into()
+    }
+}
+
+fn application(row: &Value) -> Vec<String> {
+    let aliases = names(&row["components"]["cartridges"], |c| text(&c["subscribableInfo"]["alias"]));
+    let policy = text(&row["applicationPolicy"]);
+    vec![text(&row["applicationId"]), text(&row["status"]), policy, aliases, text(&row["revision"])]
+}
+
+fn endpoint(row: &Value) -> Vec<String> {
+    vec![
+        text(&row["application"]),
+        format!("{}:{}", text(&row["address"]), text(&row["port"])),
+        text(&row["cluster"]),
+        text(&row["members"]),
+        text(&row["networkPartition"]),
+    ]
+}
+
+fn cartridge(row: &Value) -> Vec<String> {
+    vec![
+        text(&row["type"]),
+        text(&row["category"]),
+        names(&row["iaasProvider"], |p| text(&p["type"])),
+        names(&row["portMapping"], |p| format!("{}>{}", text(&p["proxyPort"]), text(&p["port"]))),
+        text(&row["version"]),
+    ]
+}
+
+fn autoscaling(row: &Value) -> Vec<String> {
+    let limits = &row["loadThresholds"];
+    vec![
+        text(&row["id"]),
+        text(&limits["requestsInFlight"]["threshold"]),
+        text(&limits["loadAverage"]["threshold"]),
+        text(&limits["memoryConsumption"]["threshold"]),
+        format!("{} s", text(&row["horizonSeconds"])),
+        format!("{} s", text(&row["stabilizationSeconds"])),
+    ]
+}
+
+fn deployment(row: &Value) -> Vec<String> {
+    let places = names(&row["networkPartitions"], |np| {
+        let inner = names(&np["partitions"], |p| format!("{} {}", text(&p["id"]), text(&p["partitionMax"])));
+        format!("{} ({inner})", text(&np["id"]))
+    });
+    vec![text(&row["id"]), places]
+}
+
+fn application_policy(row: &Value) -> Vec<String> {
+    vec![text(&row["id"]), text(&row["algorithm"]), names(&row["networkPartitions"], text)]
+}
+
+fn network(row: &Value) -> Vec<String> {
+    vec![text(&row["id"]), text(&row["provider"]), names(&row["partitions"], |p| text(&p["id"]))]
+}
+
+fn names(list: &Value, each: impl Fn(&Value) -> String) -> String {
+    let all: Vec<String> = list.as_array().into_iter().flatten().map(each).collect();
+    all.join(", ")
+}
+
+/// A value as a cell; what is absent is a dash.
+pub fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "-".into(),
+        Value::String(text) if text.is_empty() => "-".into(),
+        Value::String(text) => text.clone(),
+        Value::Number(number) => match number.as_f64() {
+            Some(figure) if number.is_f64() && figure.fract() != 0.0 => format!("{figure:.1}"),
+            Some(figure) if number.is_f64() => format!("{figure:.0}"),
+            _ => number.to_string(),
+        },
+        other => other.to_string(),
+    }
+}
+
+fn percent(value: &Value) -> String {
+    value.as_f64().map_or_else(|| "-".into(), |figure| format!("{figure:.0}%"))
+}
+
+fn short(value: &Value) -> String {
+    value.as_str().map_or_else(|| "-".into(), |hash| hash.chars().take(8).collect())
+}
+
+/// A length of time, shortened.
+pub fn age(seconds: u64) -> String {
+    match seconds {
+        0..=119 => format!("{seconds}s"),
+        120..=7199 => format!("{}m", seconds / 60),
+        7200..=172_799 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_table_has_a_cell_per_column_even_for_nothing() {
+        use clap::ValueEnum as _;
+        for kind in Kind::value_variants() {
+            let (columns, cells) = table_of(*kind);
+            assert_eq!(cells(&Value::Null).len(), columns.len(), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn times_are_short() {
+        assert_eq!([59, 120, 7200, 200_000].map(age), ["59s", "2m", "2h", "2d"]);
+    }
+}

@@ -1,0 +1,68 @@
+//! The kinds of things that commands name, and where the API keeps them.
+//!
+//! This file refuses to know what is in them.
+
+use clap::ValueEnum;
+
+/// A kind of thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// Running instances
+    #[value(name = "members", alias = "member")]
+    Members,
+    /// All members of one cartridge in one application
+    #[value(name = "clusters", alias = "cluster")]
+    Clusters,
+    /// Blueprints, deployed or not
+    #[value(name = "applications", alias = "application", alias = "app", alias = "apps")]
+    Applications,
+    /// Where clients reach applications
+    #[value(name = "endpoints", alias = "endpoint")]
+    Endpoints,
+    /// Packaged runtimes
+    #[value(name = "cartridges", alias = "cartridge")]
+    Cartridges,
+    /// All three kinds of policies
+    #[value(name = "policies")]
+    Policies,
+    /// Thresholds
+    #[value(name = "autoscaling-policies", alias = "autoscaling-policy")]
+    AutoscalingPolicies,
+    /// Which partitions a cluster may use
+    #[value(name = "deployment-policies", alias = "deployment-policy")]
+    DeploymentPolicies,
+    /// Which network partitions an application may use
+    #[value(name = "application-policies", alias = "application-policy")]
+    ApplicationPolicies,
+    /// Places that share a network
+    #[value(name = "network-partitions", alias = "network-partition")]
+    NetworkPartitions,
+}
+
+impl Kind {
+    /// The API's collection; None where several or none belong to it.
+    pub fn collection(self) -> Option<&'static str> {
+        match self {
+            Self::Members => Some("members"),
+            Self::Clusters => Some("clusters"),
+            Self::Applications => Some("applications"),
+            Self::Cartridges => Some("cartridges"),
+            Self::AutoscalingPolicies => Some("autoscalingPolicies"),
+            Self::DeploymentPolicies => Some("deploymentPolicies"),
+            Self::ApplicationPolicies => Some("applicationPolicies"),
+            Self::NetworkPartitions => Some("networkPartitions"),
+            Self::Endpoints | Self::Policies => None,
+        }
+    }
+
+    /// The field that names one of them.
+    pub fn id_field(self) -> &'static str {
+        match self {
+            Self::Members => "member",
+            Self::Clusters => "cluster",
+            Self::Applications => "applicationId",
+            Self::Cartridges => "type",
+            _ => "id",
+        }
+    }
+}

@@ -1,0 +1,383 @@
+//! The command line: what can be typed, with examples. `main` runs `serve` itself and leaves the rest to [`run`].
+//!
+//! This file refuses to know how a command is carried out.
+
+mod apply;
+pub mod clean;
+pub mod client;
+mod describe;
+mod document;
+mod get;
+mod kind;
+mod order;
+mod show;
+mod stream;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+
+pub use kind::Kind;
+
+const EXIT_CODES: &str = "Exit codes:
+  0  done
+  1  refused by the server (its reason is printed)
+  2  mistyped, or a file that cannot be read
+  3  the server cannot be reached
+  4  no such thing";
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(name = "cartridge", version, about = "Runs applications from small blueprints, here and in clouds.")]
+#[command(after_help = EXIT_CODES, disable_help_subcommand = true, max_term_width = 100)]
+pub struct Cli {
+    /// Where the server is and how to show answers.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// File with the server's address and credentials, which `cartridge serve` writes
+    /// [default: ./cartridge-data/client.json, then ~/.config/cartridge/client.json]
+    #[arg(long, global = true, env = "CARTRIDGE_CLIENT", value_name = "FILE", help_heading = "Connection")]
+    pub client: Option<PathBuf>,
+    /// The server's address, such as https://127.0.0.1:9443
+    #[arg(long, global = true, value_name = "URL", help_heading = "Connection")]
+    pub server: Option<String>,
+    /// PEM file of the authority that signed the server's certificate
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Connection")]
+    pub ca: Option<PathBuf>,
+    /// User name
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Connection")]
+    pub user: Option<String>,
+    /// File whose first line is the password
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Connection")]
+    pub password_file: Option<PathBuf>,
+    /// How to show answers
+    #[arg(long, short, global = true, value_enum, default_value_t = Output::Table, help_heading = "Output")]
+    pub output: Output,
+}
+
+/// How to show answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people; columns that do not fit are left out.
+    Table,
+    /// As the server sent it.
+    Json,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server
+    #[command(after_help = "Example:\n  cartridge serve --data ./cartridge-data")]
+    Serve(crate::serve::ServeOptions),
+    /// Add or replace what files describe, and deploy applications that name their policy
+    #[command(after_help = "Examples:
+  cartridge apply -f hello.yaml
+  cartridge apply -f cartridges/ -f application.json --deploy application-policy-1
+  generate | cartridge apply -f -
+
+Files are JSON or YAML, several documents each if need be. What a document is follows from its
+`kind` field, or from its fields. Order does not matter: what is needed first is applied first.
+An application with an `applicationPolicy` field is deployed under that policy.")]
+    Apply(ApplyOptions),
+    /// List things, or show one
+    #[command(after_help = "Examples:
+  cartridge get members
+  cartridge get members --application hello
+  cartridge get endpoints hello
+  cartridge get policies -o json")]
+    Get(GetOptions),
+    /// Show everything known about one thing
+    #[command(after_help = "Examples:
+  cartridge describe member hello.web.hello.domain-1
+  cartridge describe application hello")]
+    Describe {
+        /// What kind of thing
+        #[arg(value_enum)]
+        kind: Kind,
+        /// Its name
+        name: String,
+    },
+    /// Show what happened
+    #[command(after_help = "Examples:\n  cartridge events -f\n  cartridge events --application hello --limit 20")]
+    Events(EventsOptions),
+    /// Show what a member's application wrote
+    #[command(after_help = "Example:\n  cartridge logs hello.web.hello.domain-1 -f")]
+    Logs {
+        /// Which member
+        member: String,
+        /// Keep showing new lines
+        #[arg(long, short)]
+        follow: bool,
+        /// How many of the last lines
+        #[arg(long, default_value_t = 100, value_name = "LINES")]
+        tail: u32,
+    },
+    /// Fix the size of a cluster, or let the scaler decide again
+    #[command(after_help = "Examples:\n  cartridge scale hello.web.hello.domain 5\n  cartridge scale hello.web.hello.domain auto")]
+    Scale {
+        /// Which cluster
+        cluster: String,
+        /// Members in all, or `auto`
+        #[arg(value_parser = order::size, value_name = "SIZE|auto")]
+        size: order::Size,
+    },
+    /// Run an application, or bring a commit to a cluster
+    #[command(after_help = "Examples:
+  cartridge deploy hello --policy application-policy-1
+  cartridge deploy hello.web.hello.domain --commit 0123456789abcdef0123456789abcdef01234567
+  cartridge deploy hello.web.hello.domain --follow")]
+    Deploy(DeployOptions),
+    /// Stop an application; its blueprint stays
+    #[command(after_help = "Example:\n  cartridge undeploy hello")]
+    Undeploy {
+        /// Which application
+        application: String,
+        /// At once: requests in flight are lost
+        #[arg(long)]
+        force: bool,
+    },
+    /// Bring a cluster back to the commit before
+    #[command(after_help = "Example:\n  cartridge rollback hello.web.hello.domain")]
+    Rollback {
+        /// Which cluster
+        cluster: String,
+    },
+    /// Take one member out in order; it is replaced where the size asks for it
+    #[command(after_help = "Example:\n  cartridge drain hello.web.hello.domain-1")]
+    Drain {
+        /// Which member
+        member: String,
+    },
+    /// Remove a thing that nothing needs any more
+    #[command(after_help = "Example:\n  cartridge delete autoscaling-policy autoscaling-policy-1")]
+    Delete {
+        /// What kind of thing
+        #[arg(value_enum)]
+        kind: Kind,
+        /// Its name
+        name: String,
+    },
+    /// Stop all automation: nothing is started, stopped or replaced until `resume`
+    #[command(after_help = "Example:\n  cartridge pause --reason 'network maintenance'")]
+    Pause {
+        /// Why, for the others
+        #[arg(long, default_value = "ordered", value_name = "TEXT")]
+        reason: String,
+    },
+    /// Let automation work again
+    #[command(after_help = "Example:\n  cartridge resume")]
+    Resume,
+    /// Show why a cluster has the size it has, or why nothing happens
+    #[command(after_help = "Example:\n  cartridge explain hello.web.hello.domain")]
+    Explain {
+        /// Which cluster
+        cluster: String,
+    },
+    /// Show how the server is
+    #[command(after_help = "Example:\n  cartridge status")]
+    Status,
+    /// Print a completion script for a shell
+    #[command(after_help = "Example:\n  cartridge completions bash > /etc/bash_completion.d/cartridge")]
+    Completions {
+        /// Which shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the version
+    #[command(after_help = "Example:\n  cartridge version")]
+    Version,
+}
+
+/// Options of `apply`.
+#[derive(Clone, Debug, Args)]
+pub struct ApplyOptions {
+    /// File, folder or - (standard input); may be repeated
+    #[arg(long = "file", short, required = true, value_name = "FILE|DIR|-")]
+    pub files: Vec<PathBuf>,
+    /// Deploy the applications among them under this application policy
+    #[arg(long, value_name = "POLICY")]
+    pub deploy: Option<String>,
+}
+
+/// Options of `get`.
+#[derive(Clone, Debug, Args)]
+pub struct GetOptions {
+    /// What kind of thing
+    #[arg(value_enum)]
+    pub kind: Kind,
+    /// Its name; all of them without
+    pub name: Option<String>,
+    /// Only members and clusters of this application
+    #[arg(long, value_name = "NAME")]
+    pub application: Option<String>,
+}
+
+/// Options of `events`.
+#[derive(Clone, Debug, Args)]
+pub struct EventsOptions {
+    /// Keep showing what happens
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Only what concerns this application
+    #[arg(long, value_name = "NAME")]
+    pub application: Option<String>,
+    /// Only what came after this number
+    #[arg(long, value_name = "SEQ")]
+    pub after: Option<u64>,
+    /// How many of the last events to begin with
+    #[arg(long, default_value_t = 50, value_name = "COUNT")]
+    pub limit: u32,
+}
+
+/// Options of `deploy`.
+#[derive(Clone, Debug, Args)]
+#[group(id = "what", required = true, multiple = false, args = ["policy", "commit", "follow"])]
+pub struct DeployOptions {
+    /// Application (with --policy) or cluster (with --commit or --follow)
+    pub target: String,
+    /// Run the application under this application policy
+    #[arg(long, value_name = "POLICY")]
+    pub policy: Option<String>,
+    /// Bring this commit to every member, and stop following the branch
+    #[arg(long, value_name = "HASH")]
+    pub commit: Option<String>,
+    /// Follow the head of the branch again
+    #[arg(long)]
+    pub follow: bool,
+}
+
+/// Reads the command line. What is mistyped gets one clear line and the exit code in `Err`; so do `--help` and
+/// `--version`, with 0.
+pub fn parse<I, T>(arguments: I) -> Result<Cli, ExitCode>
+where
+    I: IntoIterator<Item = T>,
+    T: Into<std::ffi::OsString> + Clone,
+{
+    Cli::try_parse_from(arguments).map_err(|fault| {
+        if fault.use_stderr() && fault.kind() != clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            show::error(&one_line(&fault.to_string()));
+        } else {
+            // Standard output may be closed; there is nobody left to tell.
+            let _ = fault.print();
+        }
+        ExitCode::from(if fault.use_stderr() { 2 } else { 0 })
+    })
+}
+
+/// The words of a clap error up to its usage, and its tips.
+fn one_line(text: &str) -> String {
+    let said = text.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let words = said.map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    let words = words.strip_prefix("error: ").unwrap_or(&words);
+    format!("{words} (see --help)")
+}
+
+/// Carries out every command but `serve`.
+pub async fn run(cli: Cli) -> ExitCode {
+    match carry_out(cli).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            show::error(&fault.to_string());
+            fault.exit_code()
+        }
+    }
+}
+
+async fn carry_out(cli: Cli) -> Result<(), client::Fault> {
+    match cli.command {
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "cartridge", &mut std::io::stdout());
+            return Ok(());
+        }
+        Command::Version => return show::line(concat!("cartridge ", env!("CARGO_PKG_VERSION"))),
+        Command::Serve(_) => return Err(client::Fault::Usage("`serve` is run by the program itself".into())),
+        _ => {}
+    }
+    let client = client::Client::open(&cli.global)?;
+    let output = cli.global.output;
+    match cli.command {
+        Command::Apply(options) => apply::apply(&client, &options).await,
+        Command::Get(options) => get::get(&client, &options, output).await,
+        Command::Describe { kind, name } => describe::describe(&client, kind, &name, output).await,
+        Command::Explain { cluster } => describe::explain(&client, &cluster, output).await,
+        Command::Status => describe::status(&client, output).await,
+        Command::Events(options) => stream::events(&client, &options, output).await,
+        Command::Logs { member, follow, tail } => stream::logs(&client, &member, follow, tail, output).await,
+        other => order::order(&client, other).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(std::iter::once("cartridge").chain(line.split_whitespace()))
+    }
+
+    #[test]
+    fn the_tree_is_sound_and_every_command_has_an_example() {
+        let tree = Cli::command();
+        tree.clone().debug_assert();
+        for command in tree.get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("cartridge "), "{} has no example", command.get_name());
+        }
+    }
+
+    #[test]
+    fn what_the_documentation_shows_is_understood() {
+        for line in [
+            "apply -f a.yaml -f - --deploy p",
+            "get members",
+            "get member m-1 -o json",
+            "get autoscaling-policies",
+            "describe cluster c",
+            "events -f --application a",
+            "logs m --follow --tail 5",
+            "scale c 3",
+            "scale c auto",
+            "deploy a --policy p",
+            "deploy c --commit 0123456789abcdef0123456789abcdef01234567",
+            "deploy c --follow",
+            "undeploy a --force",
+            "rollback c",
+            "drain m",
+            "delete application a",
+            "pause --reason x",
+            "resume",
+            "explain c",
+            "status",
+            "completions zsh",
+            "version --server https://h:1 --user u --password-file f --ca c",
+        ] {
+            assert!(read(line).is_ok(), "{line}: {}", read(line).unwrap_err());
+        }
+    }
+
+    #[test]
+    fn what_is_mistyped_gets_one_line_with_a_tip() {
+        for (line, word) in [
+            ("aply -f x", "apply"),
+            ("get membres", "members"),
+            ("scale c many", "auto"),
+            ("scale c -1", "-1"),
+            ("deploy a", "--policy"),
+            ("deploy a --policy p --commit c", "--commit"),
+            ("apply", "--file"),
+        ] {
+            let said = one_line(&read(line).unwrap_err().to_string());
+            assert!(said.contains(word) && !said.contains('\n'), "{line}: {said}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The page at `/`: what runs where, why, and what happened; live.
+//!
+//! ```text
+//! engine -> one sample a second -> state as JSON -> /dashboard/stream -> app.js -> text nodes
+//! ```
+//!
+//! The page interprets no text: the script writes text nodes only, and the content security policy allows no other
+//! script, style or connection than this server's. This file refuses to know how anything is drawn.
+
+mod state;
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::sse::{Event as Frame, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use cartridge_protocol::ClusterId;
+use futures_util::stream::unfold;
+use http::header;
+use maud::{DOCTYPE, html};
+use tokio::sync::watch;
+
+use self::state::History;
+use crate::api::Api;
+use crate::engine::Engine;
+
+const SCRIPT: &str = include_str!("app.js");
+const STYLE: &str = include_str!("style.css");
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Time between samples when nothing happens.
+const EVERY: Duration = Duration::from_secs(1);
+/// Least time between two states sent because something happened.
+const AT_MOST_EVERY: Duration = Duration::from_millis(200);
+
+/// What the dashboard keeps; cheap to clone. The sampler ends with the last clone.
+#[derive(Clone)]
+pub struct Dashboard(Arc<Kept>);
+
+struct Kept {
+    history: Mutex<BTreeMap<ClusterId, History>>,
+    state: watch::Sender<Arc<str>>,
+}
+
+impl Dashboard {
+    /// Begins to sample.
+    pub fn start(engine: Engine) -> Self {
+        let kept = Arc::new(Kept { history: Mutex::default(), state: watch::channel(Arc::from("{}")).0 });
+        let weak = Arc::downgrade(&kept);
+        tokio::spawn(async move {
+            let mut news = engine.subscribe();
+            loop {
+                let Some(kept) = weak.upgrade() else { return };
+                kept.sample(&engine, true);
+                drop(kept);
+                let pause = tokio::time::sleep(EVERY);
+                tokio::pin!(pause);
+                loop {
+                    tokio::select! {
+                        () = &mut pause => break,
+                        told = news.recv() => {
+                            // Lagging is no loss here: the state is sent as a whole.
+                            if matches!(told, Err(tokio::sync::broadcast::error::RecvError::Closed)) { return }
+                            tokio::time::sleep(AT_MOST_EVERY).await;
+                            news = news.resubscribe();
+                            let Some(kept) = weak.upgrade() else { return };
+                            kept.sample(&engine, false);
+                        }
+                    }
+                }
+            }
+        });
+        Self(kept)
+    }
+}
+
+impl Kept {
+    /// Looks at everything; `point` adds to the history too. The text is made only if somebody listens.
+    fn sample(&self, engine: &Engine, point: bool) {
+        let now = engine.now();
+        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        let whole = engine.read(|world, seen, report| {
+            let known = crate::api::figures::Known { world, seen, report, now };
+            if point {
+                state::remember(&mut history, &known);
+            }
+            (self.state.receiver_count() > 0).then(|| state::whole(&known, &history))
+        });
+        drop(history);
+        if let Some(whole) = whole {
+            self.state.send_replace(Arc::from(whole.to_string()));
+        }
+    }
+}
+
+/// `GET /`.
+pub async fn page() -> Response {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { "Cartridge" }
+                link rel="stylesheet" href="/dashboard/style.css";
+                script src="/dashboard/app.js" defer {}
+            }
+            body {
+                header {
+                    h1 { "Cartridge" }
+                    p id="summary" { "connecting…" }
+                    span id="link" class="link" role="status" { "connecting" }
+                }
+                div id="banner" role="alert" hidden {}
+                main {
+                    section id="applications" aria-label="Applications" {}
+                    aside aria-label="Timeline" {
+                        h2 { "Timeline" }
+                        ol id="timeline" {}
+                    }
+                }
+                noscript { p { "This page shows live figures and needs its script; the command line needs none." } }
+            }
+        }
+    };
+    guarded("text/html; charset=utf-8", page.into_string())
+}
+
+/// `GET /dashboard/app.js`.
+pub async fn script() -> Response {
+    guarded("text/javascript; charset=utf-8", SCRIPT.to_owned())
+}
+
+/// `GET /dashboard/style.css`.
+pub async fn style() -> Response {
+    guarded("text/css; charset=utf-8", STYLE.to_owned())
+}
+
+/// `GET /dashboard/stream`: the whole state, once a second and whenever something happens.
+pub async fn stream(State(api): State<Api>) -> Response {
+    let states = api.dashboard.0.state.subscribe();
+    api.dashboard.0.sample(&api.engine, false);
+    let frames = unfold((states, true), |(mut states, first)| async move {
+        if !first {
+            states.changed().await.ok()?;
+        }
+        let text = Arc::clone(&states.borrow_and_update());
+        Some((Ok::<_, Infallible>(Frame::default().data(&*text)), (states, false)))
+    });
+    Sse::new(frames).keep_alive(KeepAlive::new().interval(Duration::from_secs(10))).into_response()
+}
+
+fn guarded(kind: &'static str, body: String) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, kind),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    (headers, body).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_page_allows_no_other_script_and_holds_none_itself() {
+        let page = page().await;
+        let policy = page.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
+        assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"));
+        assert!(!policy.contains("unsafe"));
+        let body = axum::body::to_bytes(page.into_body(), 1 << 20).await.unwrap();
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        assert_eq!(text.matches("<script").count(), 1);
+        assert!(!text.contains("style=") && !text.contains("onload"));
+    }
+
+    #[test]
+    fn the_script_writes_text_and_never_markup() {
+        for bad in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function(", ".style", "srcdoc"] {
+            assert!(!SCRIPT.contains(bad), "{bad}");
+        }
+        assert!(SCRIPT.contains("textContent"));
+        assert!(!SCRIPT.contains("http://") || SCRIPT.matches("http://").count() == SCRIPT.matches("http://www.w3.org/2000/svg").count());
+        assert!(!STYLE.contains("url(") && !STYLE.contains("@import"));
+    }
+}
