@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use narrator::Narrator;
 use stage::Stage;
+use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -29,7 +30,7 @@ async fn main() -> ExitCode {
     };
     let told = tokio::select! {
         told = story::tell(&mut stage) => told,
-        _ = tokio::signal::ctrl_c() => return ExitCode::FAILURE,
+        () = stopped() => return ExitCode::FAILURE,
     };
     let report = stage.load.report();
     table::show(&narrator, &stage.times, &report);
@@ -46,7 +47,7 @@ async fn main() -> ExitCode {
     }
     if !check {
         stage.how_to_look();
-        let _ = tokio::signal::ctrl_c().await;
+        stopped().await;
     }
     if !reasons.is_empty() {
         stage.keep_files();
@@ -56,5 +57,16 @@ async fn main() -> ExitCode {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+/// Somebody wants it to end: Ctrl-C, or SIGTERM. Everything that was started is ended by what then is dropped.
+async fn stopped() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
     }
 }

@@ -22,7 +22,7 @@ use crate::narrator::Narrator;
 /// The application's id.
 pub(crate) const APPLICATION: &str = "hello";
 /// How long anything that the story waits for may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 /// What the load asks for: a request that keeps a member busy for a while.
 const WORK: &str = "/?wait_ms=100";
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
