@@ -62,7 +62,11 @@ fn fill(repo: &Repo, files: u32, bytes: usize) -> CommitId {
         content.truncate(bytes);
         repo.write(&format!("folder-{}/part-{}/file-{n}", n % 20, n % 200), content);
     }
-    repo.commit()
+    // Packed before, so that nobody's figures hold the server's housekeeping.
+    repo.git(&["config", "gc.auto", "0"]);
+    let commit = repo.commit();
+    repo.git(&["repack", "-a", "-d", "-q"]);
+    commit
 }
 
 fn checkout_all(from: &Path, place: &Path) {
@@ -100,6 +104,8 @@ fn main() {
     };
     let place = TempDir::new().expect("a folder");
     let shelf = Shelf::open(&place.path().join("shelf")).expect("a shelf");
+    // What was written so far is not ours to flush.
+    nix::unistd::sync();
     let (clone, mut first, mut cloning) = (place.path().join("clone"), Costs::default(), Vec::new());
     let wanted = |commit: &CommitId, previous: Option<&CommitId>| Wanted {
         commit: Some(commit.clone()),
@@ -121,10 +127,12 @@ fn main() {
     for round in 0..ROUNDS {
         repo.write("folder-7/part-7/file-7", format!("round {round}"));
         let next = repo.commit();
+        nix::unistd::sync();
         for _ in 0..3 {
             ms(&mut costs.head, || git::head(&remote, &Stop::new())).expect("a head");
         }
         settle(&shelf, &remote, &wanted(&next, Some(&commit)), &mut costs);
+        nix::unistd::sync();
         ms(&mut costs.pull, || git_in(&clone, &["pull", "-q"], b""));
         let fresh = place.path().join(format!("fresh-{round}"));
         ms(&mut costs.checkout, || checkout_all(&clone, &fresh));
