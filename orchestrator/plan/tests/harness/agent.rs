@@ -1,0 +1,229 @@
+//! A faithful agent, as the link's contract has it, and the balancer that some of them run.
+
+use std::collections::BTreeMap;
+
+use cartridge_orchestrator_plan::step::MemberSpec;
+use cartridge_protocol::link::{Desired, Phase, Refused, Run, Status};
+use cartridge_protocol::sample::{BalancerReading, ClusterReading, MemberReading};
+use cartridge_protocol::topology::{EndpointState, Topology};
+use cartridge_protocol::{CommitId, MemberId, Millis, NetworkPartitionId};
+
+use super::Chance;
+use super::orchestrator::Said;
+
+/// The Git repository, and which of its commits break the application.
+#[derive(Clone, Debug, Default)]
+pub struct Repository {
+    pub head: Option<CommitId>,
+    pub bad: Vec<CommitId>,
+}
+
+/// One member's agent and application.
+#[derive(Clone, Debug)]
+pub struct Agent {
+    pub member: MemberId,
+    pub incarnation: u64,
+    pub network_partition: NetworkPartitionId,
+    pub balancer: bool,
+    pub credential: String,
+    pub boots: Millis,
+    pub joined: bool,
+    pub exited: bool,
+    /// Says and does nothing until then.
+    pub paused: Millis,
+    pub desired: Option<Desired>,
+    pub status: Status,
+    pub table: Option<Topology>,
+    /// When it was first told to stop.
+    pub told_to_stop: Option<Millis>,
+    sequence: u64,
+    switching: Option<(Millis, CommitId)>,
+    tried: Option<(CommitId, u64)>,
+    stops: Option<Millis>,
+    looks: Millis,
+    lingering: BTreeMap<MemberId, Millis>,
+    chance: Chance,
+}
+
+impl Agent {
+    pub fn new(spec: &MemberSpec, boots: Millis, seed: u64) -> Self {
+        Self {
+            member: spec.member.clone(),
+            incarnation: spec.incarnation,
+            network_partition: spec.network_partition.clone(),
+            balancer: spec.balancer,
+            credential: format!("hash-{seed:x}"),
+            boots,
+            joined: false,
+            exited: false,
+            paused: Millis::ZERO,
+            desired: None,
+            status: Status::starting(),
+            table: None,
+            told_to_stop: None,
+            sequence: 0,
+            switching: None,
+            tried: None,
+            stops: None,
+            looks: Millis::ZERO,
+            lingering: BTreeMap::new(),
+            chance: Chance::new(seed),
+        }
+    }
+
+    pub fn runs(&self, now: Millis) -> bool {
+        !self.exited && now >= self.boots && now >= self.paused
+    }
+
+    /// An older order than one seen before is ignored (S10, S11).
+    pub fn take(&mut self, desired: Desired) {
+        let newer = self.desired.as_ref().is_none_or(|before| {
+            desired.epoch >= before.epoch && desired.revision >= before.revision
+        });
+        if newer {
+            self.desired = Some(desired);
+        }
+    }
+
+    /// One second of its life.
+    pub fn live(&mut self, now: Millis, repository: &Repository) {
+        let Some(desired) = self.desired.clone() else {
+            return;
+        };
+        self.status.revision = desired.revision;
+        if let Run::Stop { .. } = desired.run {
+            self.stop(now);
+            return;
+        }
+        if let Some(artifacts) = &desired.artifacts {
+            if now >= self.looks {
+                self.status.head.clone_from(&repository.head);
+                self.looks = now.plus(Millis(3000));
+            }
+            self.follow(now, artifacts.commit.as_ref(), desired.revision, repository);
+        }
+        if let Some(topology) = desired.topology {
+            let newer = self.table.as_ref().is_none_or(|table| topology.revision >= table.revision);
+            if newer {
+                self.serve(topology, now);
+            }
+        }
+        let has_files = desired.artifacts.is_none() || self.status.release.is_some();
+        let switching = self.switching.is_some() && self.status.release.is_some();
+        if has_files && now >= self.boots.plus(Millis(1000)) {
+            self.status.phase = if switching {
+                Phase::Suspended {
+                    reason: "switching".into(),
+                }
+            } else {
+                Phase::Active
+            };
+        }
+    }
+
+    fn stop(&mut self, now: Millis) {
+        self.told_to_stop.get_or_insert(now);
+        let takes = 1000 + self.chance.below(4000);
+        let ends = *self.stops.get_or_insert(now.plus(Millis(takes)));
+        self.status.phase = if now >= ends { Phase::Stopped } else { Phase::Stopping };
+    }
+
+    fn follow(&mut self, now: Millis, commit: Option<&CommitId>, revision: u64, repository: &Repository) {
+        if let Some((done, commit)) = self.switching.clone() {
+            if now < done {
+                return;
+            }
+            self.switching = None;
+            if repository.bad.contains(&commit) {
+                self.status.refused.retain(|refused| refused.commit != commit);
+                self.status.refused.push(Refused {
+                    commit,
+                    reason: "the probe failed".into(),
+                });
+            } else {
+                self.status.release = Some(commit);
+            }
+        }
+        let Some(commit) = commit.filter(|commit| self.status.release.as_ref() != Some(commit)) else {
+            return;
+        };
+        let order = (commit.clone(), revision);
+        let again = self.tried.as_ref() == Some(&order)
+            || self.status.refused.iter().any(|refused| refused.commit == *commit) && self.tried.is_some();
+        if !again {
+            self.tried = Some(order);
+            self.switching = Some((now.plus(Millis(1000 + self.chance.below(3000))), commit.clone()));
+        }
+    }
+
+    fn serve(&mut self, topology: Topology, now: Millis) {
+        let draining = topology
+            .clusters
+            .iter()
+            .flat_map(|row| &row.endpoints)
+            .filter(|endpoint| endpoint.state == EndpointState::Draining)
+            .map(|endpoint| endpoint.member.clone());
+        for member in draining {
+            let linger = if self.chance.per_mille(50) { 60_000 } else { self.chance.below(8000) };
+            self.lingering.entry(member).or_insert(now.plus(Millis(linger)));
+        }
+        let listed = |member: &MemberId| {
+            let endpoints = topology.clusters.iter().flat_map(|row| &row.endpoints);
+            endpoints.into_iter().any(|e| e.member == *member && e.state == EndpointState::Draining)
+        };
+        self.lingering.retain(|member, _| listed(member));
+        self.status.topology = Some(topology.revision);
+        self.table = Some(topology);
+    }
+
+    /// `demand`: requests in flight at this balancer, per cluster.
+    pub fn reading(&self, demand: f64, now: Millis) -> Option<BalancerReading> {
+        let table = self.table.as_ref()?;
+        let clusters = table.clusters.iter().map(|row| {
+            let members: Vec<MemberReading> = row
+                .endpoints
+                .iter()
+                .map(|endpoint| MemberReading {
+                    member: endpoint.member.clone(),
+                    in_flight: match endpoint.state {
+                        EndpointState::Ready => demand.ceil() as u64,
+                        EndpointState::Draining => {
+                            u64::from(self.lingering.get(&endpoint.member).is_some_and(|until| now < *until))
+                        }
+                    },
+                })
+                .collect();
+            ClusterReading {
+                cluster: row.cluster.clone(),
+                in_flight_average: demand,
+                in_flight: demand.ceil() as u64,
+                served: 0,
+                failed: 0,
+                members,
+            }
+        });
+        Some(BalancerReading {
+            revision: table.revision,
+            clusters: clusters.collect(),
+        })
+    }
+
+    pub fn say(&mut self, demand: f64, now: Millis) -> Said {
+        self.sequence += 1;
+        Said {
+            member: self.member.clone(),
+            incarnation: self.incarnation,
+            sequence: self.sequence,
+            credential: self.credential.clone(),
+            status: self.status.clone(),
+            reading: self.reading(demand, now),
+        }
+    }
+
+    /// Whether its table sends new requests to that member.
+    pub fn sends_to(&self, member: &MemberId) -> bool {
+        let rows = self.table.iter().flat_map(|table| &table.clusters);
+        rows.flat_map(|row| &row.endpoints)
+            .any(|endpoint| endpoint.member == *member && endpoint.state == EndpointState::Ready)
+    }
+}

@@ -1,0 +1,189 @@
+//! The resources that tests deploy.
+
+use std::collections::BTreeMap;
+
+use cartridge_orchestrator_plan::blueprint::{
+    Application, ApplicationPolicy, AutoscalingPolicy, Cartridge, DeploymentNetworkPartition, DeploymentPartition,
+    DeploymentPolicy, NetworkPartition, NetworkPartitionAlgorithm, OnRelease, Partition, PartitionAlgorithm,
+    PortMapping, Repository, Subscription,
+};
+use cartridge_orchestrator_plan::record::Record;
+use cartridge_protocol::{
+    ApplicationId, CartridgeType, ClusterId, CommitId, NetworkPartitionId, PartitionId, PolicyId,
+};
+
+/// What differs between tests.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    pub min: u32,
+    pub max: u32,
+    /// Most members of a cluster per network partition.
+    pub partition_max: u32,
+    pub repository: bool,
+    pub balanced: bool,
+    pub everywhere: bool,
+    pub network_partitions: usize,
+    pub requests_in_flight: Option<f64>,
+    pub stabilization_seconds: f64,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self {
+            min: 2,
+            max: 4,
+            partition_max: 4,
+            repository: false,
+            balanced: true,
+            everywhere: false,
+            network_partitions: 2,
+            requests_in_flight: Some(10.0),
+            stabilization_seconds: 20.0,
+        }
+    }
+}
+
+pub fn app() -> ApplicationId {
+    ApplicationId::new("shop").unwrap()
+}
+
+pub fn cluster() -> ClusterId {
+    ClusterId::new("shop.web.php.domain").unwrap()
+}
+
+pub fn np(number: usize) -> NetworkPartitionId {
+    NetworkPartitionId::new(format!("np{number}")).unwrap()
+}
+
+pub fn policy(id: &str) -> PolicyId {
+    PolicyId::new(id).unwrap()
+}
+
+pub fn commit(number: u64) -> CommitId {
+    CommitId::new(format!("{number:040x}")).unwrap()
+}
+
+/// The records that people's orders become: all resources, then the deployment.
+pub fn records(shape: &Shape) -> Vec<Record> {
+    let mut records = vec![
+        Record::InstallationCreated {
+            installation: "test".into(),
+        },
+        Record::OrchestratorStarted { epoch: 1 },
+        Record::CartridgePut(Box::new(cartridge(shape))),
+        Record::AutoscalingPolicyPut(Box::new(AutoscalingPolicy {
+            id: policy("scale"),
+            requests_in_flight: shape.requests_in_flight,
+            memory_consumption: None,
+            load_average: None,
+            horizon_seconds: 0.0,
+            stabilization_seconds: shape.stabilization_seconds,
+        })),
+    ];
+    for number in 1..=shape.network_partitions {
+        records.push(Record::NetworkPartitionPut(Box::new(network_partition(number))));
+    }
+    records.push(Record::DeploymentPolicyPut(Box::new(deployment_policy(shape))));
+    records.push(Record::ApplicationPolicyPut(Box::new(ApplicationPolicy {
+        id: policy("where"),
+        algorithm: if shape.everywhere {
+            NetworkPartitionAlgorithm::AllAtOnce
+        } else {
+            NetworkPartitionAlgorithm::OneAfterAnother
+        },
+        groups: (1..=shape.network_partitions).map(|number| vec![np(number)]).collect(),
+        properties: BTreeMap::new(),
+    })));
+    records.push(Record::ApplicationPut(Box::new(application(shape))));
+    records.push(Record::ApplicationDeployed {
+        application: app(),
+        policy: policy("where"),
+    });
+    records
+}
+
+fn cartridge(shape: &Shape) -> Cartridge {
+    Cartridge {
+        cartridge_type: CartridgeType::new("php").unwrap(),
+        category: "framework".into(),
+        provider: "test".into(),
+        host: "example.org".into(),
+        display_name: "PHP".into(),
+        description: String::new(),
+        version: "1".into(),
+        multi_tenant: false,
+        port_mapping: vec![PortMapping {
+            name: "http".into(),
+            protocol: "http".into(),
+            port: 80,
+            proxy_port: if shape.balanced { 8080 } else { 0 },
+        }],
+        base_dir: None,
+        iaas_provider: Vec::new(),
+        process: None,
+        health: None,
+        on_release: OnRelease::Nothing,
+        metadata_keys: Vec::new(),
+        property: BTreeMap::from([("payload_parameter.COLOUR".into(), "blue".into())]),
+    }
+}
+
+fn network_partition(number: usize) -> NetworkPartition {
+    let partition = |id: &str| Partition {
+        id: PartitionId::new(id).unwrap(),
+        description: String::new(),
+        properties: BTreeMap::new(),
+    };
+    NetworkPartition {
+        id: np(number),
+        provider: "process".into(),
+        partitions: vec![partition("a"), partition("b")],
+        properties: BTreeMap::from([("address".into(), format!("127.0.0.{number}"))]),
+    }
+}
+
+fn deployment_policy(shape: &Shape) -> DeploymentPolicy {
+    let part = |id: &str, most: u32| DeploymentPartition {
+        id: PartitionId::new(id).unwrap(),
+        partition_max: most,
+    };
+    let half = shape.partition_max / 2;
+    DeploymentPolicy {
+        id: policy("places"),
+        network_partitions: (1..=shape.network_partitions)
+            .map(|number| DeploymentNetworkPartition {
+                id: np(number),
+                partition_algo: PartitionAlgorithm::RoundRobin,
+                partitions: vec![part("a", shape.partition_max - half), part("b", half)],
+            })
+            .collect(),
+    }
+}
+
+fn application(shape: &Shape) -> Application {
+    Application {
+        application_id: app(),
+        alias: "shop".into(),
+        name: "Shop".into(),
+        description: String::new(),
+        multi_tenant: false,
+        property: BTreeMap::new(),
+        dependencies: None,
+        cartridges: vec![Subscription {
+            cartridge_type: CartridgeType::new("php").unwrap(),
+            cartridge_min: shape.min,
+            cartridge_max: shape.max,
+            alias: "web".into(),
+            autoscaling_policy: policy("scale"),
+            deployment_policy: policy("places"),
+            artifact_repository: shape.repository.then(|| Repository {
+                repo_url: "http://git.example/shop.git".into(),
+                branch: "main".into(),
+                repo_username: None,
+                repo_password: None,
+                poll_seconds: 3,
+            }),
+            property: BTreeMap::new(),
+        }],
+    }
+}

@@ -1,0 +1,83 @@
+//! Reads the sample payloads of Apache Stratos 4.1, unmodified, where they are at hand: in `CARTRIDGE_SAMPLES`, or
+//! beside the checkout. The quirks that they have are tested everywhere, by own fixtures.
+
+#![allow(clippy::disallowed_methods, reason = "a test of files reads files")]
+
+use std::path::{Path, PathBuf};
+
+use cartridge_orchestrator_plan::blueprint::parse;
+use serde_json::Value;
+
+fn samples() -> Option<PathBuf> {
+    if let Ok(path) = std::env::var("CARTRIDGE_SAMPLES") {
+        return Some(PathBuf::from(path));
+    }
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/stratos-samples");
+    beside.is_dir().then_some(beside)
+}
+
+fn documents(folder: &Path) -> Vec<(PathBuf, Value)> {
+    let mut found = Vec::new();
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    for entry in entries {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(documents(&path));
+        } else if path.extension().is_some_and(|ending| ending == "json") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let value =
+                parse::lenient_json(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            found.push((path, value));
+        }
+    }
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found
+}
+
+fn all_read<T>(
+    documents: &[(PathBuf, Value)],
+    name: &str,
+    read: fn(&Value) -> Result<T, parse::Faults>,
+) -> (usize, usize) {
+    let named = |path: &Path| path.to_string_lossy().contains(name);
+    let (mut taken, mut composite) = (0, 0);
+    for (path, document) in documents.iter().filter(|(path, _)| named(path)) {
+        match read(document) {
+            Ok(_) => taken += 1,
+            Err(faults) if document["components"].get("groups").is_some() => {
+                assert_eq!(faults.0.len(), 1, "{}: {faults}", path.display());
+                assert_eq!(faults.0[0].field, "components.groups", "{faults}");
+                composite += 1;
+            }
+            Err(faults) => panic!("{}: {faults}", path.display()),
+        }
+    }
+    (taken, composite)
+}
+
+#[test]
+fn every_sample_of_stratos_is_read_and_composite_ones_are_refused_by_name() {
+    let Some(folder) = samples() else {
+        println!("the samples of Stratos are not here; set CARTRIDGE_SAMPLES to their folder");
+        return;
+    };
+    let all = documents(&folder);
+    assert_eq!(all_read(&all, "/cartridges/", parse::cartridge), (14, 0));
+    assert_eq!(
+        all_read(&all, "autoscaling-polic", parse::autoscaling_policy),
+        (6, 0)
+    );
+    assert_eq!(
+        all_read(&all, "deployment-policy", parse::deployment_policy),
+        (6, 0)
+    );
+    assert_eq!(
+        all_read(&all, "application-policies", parse::application_policy),
+        (6, 0)
+    );
+    assert_eq!(
+        all_read(&all, "network-partition-", parse::network_partition),
+        (4, 0)
+    );
+    assert_eq!(all_read(&all, "application.json", parse::application), (3, 4));
+}
