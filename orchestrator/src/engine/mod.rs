@@ -3,10 +3,17 @@
 //! [`Engine`] is what the API, the link and the provisioners hold: orders and reports go in, facts come out. The
 //! writer itself is in `writer.rs`. This file refuses to decide anything.
 
+mod draft;
+mod facts;
+mod input;
+mod observe;
 pub mod ring;
 pub mod stats;
+mod tell;
+mod work;
+mod writer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, RwLock};
 
 use cartridge_orchestrator_plan::decide::Report;
@@ -15,14 +22,25 @@ use cartridge_orchestrator_plan::order::{Order, Refusal};
 use cartridge_orchestrator_plan::record::Entry;
 use cartridge_orchestrator_plan::world::World;
 use cartridge_protocol::link::{LogLine, Notice};
-use cartridge_protocol::{MemberId, Millis};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use cartridge_protocol::{ClusterId, MemberId, Millis};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
+pub use self::facts::JoinRefused;
+use self::input::Input;
+pub(crate) use self::input::Joining;
+pub use self::observe::Fence;
 pub use self::ring::Ring;
 pub use self::stats::{Stats, StatsReading};
+pub use self::tell::{Ear, Intervals};
+use self::tell::Listeners;
+pub use self::work::LinkPlace;
+use self::work::Work;
+use self::writer::Writer;
 use crate::clock::Clock;
 use crate::identity::Identity;
 use crate::journal::{Journal, JournalError};
+use crate::provision::Provisioners;
 
 /// Inputs that may wait for the writer.
 const MAX_WAITING: usize = 4096;
@@ -62,10 +80,6 @@ pub struct State {
     pub report: Report,
 }
 
-pub(crate) enum Input {
-    Order(Box<Order>, oneshot::Sender<Result<u64, SubmitError>>),
-}
-
 pub(crate) struct Shared {
     pub(crate) state: RwLock<State>,
     pub(crate) inputs: mpsc::Sender<Input>,
@@ -78,7 +92,37 @@ pub(crate) struct Shared {
     pub(crate) identity: Arc<Identity>,
     pub(crate) clock: Clock,
     pub(crate) stats: Stats,
+    pub(crate) intervals: Intervals,
+    pub(crate) dirty: Mutex<BTreeSet<ClusterId>>,
+    pub(crate) poke: Notify,
+    pub(crate) listeners: Listeners,
+    pub(crate) stopping: CancellationToken,
 }
+
+impl Shared {
+    pub(crate) fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.state.read().expect("no holder of the state lock panics"))
+    }
+}
+
+/// What an engine is made of.
+pub struct Parts {
+    /// The world as folded from the journal, and when listening began.
+    pub state: State,
+    /// Where facts go.
+    pub journal: Journal,
+    /// For join tokens and sealed passwords.
+    pub identity: Arc<Identity>,
+    /// The only one.
+    pub clock: Clock,
+    /// What agents are told.
+    pub intervals: Intervals,
+    /// Ends everything.
+    pub stopping: CancellationToken,
+}
+
+/// Inputs that nobody has taken in yet; [`Engine::run`] does.
+pub struct Waiting(mpsc::Receiver<Input>);
 
 /// Everybody's handle; cheap to clone.
 #[derive(Clone)]
@@ -87,32 +131,57 @@ pub struct Engine {
 }
 
 impl Engine {
-    pub(crate) fn new(
-        state: State,
-        journal: Journal,
-        identity: Arc<Identity>,
-        clock: Clock,
-    ) -> (Self, mpsc::Receiver<Input>) {
+    /// Makes a handle. Nothing happens until [`Engine::run`].
+    pub fn new(parts: Parts) -> (Self, Waiting) {
         let (inputs, waiting) = mpsc::channel(MAX_WAITING);
         let shared = Shared {
-            state: RwLock::new(state),
+            state: RwLock::new(parts.state),
             inputs,
             entries: broadcast::channel(MAX_BEHIND).0,
             logs: Mutex::default(),
             notices: Mutex::default(),
             fresh_logs: broadcast::channel(MAX_BEHIND).0,
             fresh_notices: broadcast::channel(MAX_BEHIND).0,
-            journal,
-            identity,
-            clock,
+            journal: parts.journal,
+            identity: parts.identity,
+            clock: parts.clock,
             stats: Stats::default(),
+            intervals: parts.intervals,
+            dirty: Mutex::default(),
+            poke: Notify::new(),
+            listeners: Listeners::default(),
+            stopping: parts.stopping,
         };
-        (
-            Self {
-                shared: Arc::new(shared),
-            },
-            waiting,
-        )
+        let engine = Self {
+            shared: Arc::new(shared),
+        };
+        (engine, Waiting(waiting))
+    }
+
+    /// The writer: works until the engine is stopped. An error means that the journal can no longer be written and that
+    /// the orchestrator must end.
+    pub async fn run(&self, waiting: Waiting, provisioners: Arc<Provisioners>, link: LinkPlace) -> Result<(), JournalError> {
+        let work = Work::new(self.clone(), provisioners, link);
+        let writer = Writer::new(Arc::clone(&self.shared), waiting.0, work);
+        writer.run(self.shared.stopping.clone()).await
+    }
+
+    /// How often agents measure and report.
+    pub fn intervals(&self) -> Intervals {
+        self.shared.intervals
+    }
+
+    /// Cancelled when the orchestrator stops: long answers end then.
+    pub fn stopping(&self) -> CancellationToken {
+        self.shared.stopping.clone()
+    }
+
+    /// A member introduces itself with this hash of its credential. Done when that is durable.
+    pub(crate) async fn join(&self, joining: Joining) -> Result<(), JoinRefused> {
+        let (reply, answer) = oneshot::channel();
+        let input = Input::Join(joining, reply);
+        self.shared.inputs.send(input).await.map_err(|_| JoinRefused::NotYet)?;
+        answer.await.unwrap_or(Err(JoinRefused::NotYet))
     }
 
     /// Gives an order. Answers with the journal position of its last record once that is durable and applied (the

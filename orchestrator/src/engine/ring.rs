@@ -69,6 +69,11 @@ impl<T: Numbered> Ring<T> {
             .collect()
     }
 
+    /// The highest number taken in of this life.
+    pub fn last_of(&self, incarnation: u64) -> u64 {
+        if incarnation == self.incarnation { self.last() } else { 0 }
+    }
+
     /// The highest number taken in.
     pub fn last(&self) -> u64 {
         self.rows.back().map_or(0, Numbered::number)

@@ -51,6 +51,7 @@ pub struct Stats {
     pub(crate) batches: AtomicU64,
     pub(crate) batches_refused: AtomicU64,
     pub(crate) streams: AtomicU64,
+    pub(crate) streams_ever: AtomicU64,
     pub(crate) connections: AtomicU64,
 }
 

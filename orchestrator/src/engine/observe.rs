@@ -1,0 +1,246 @@
+//! Takes in what members say and what provisioners notice. Not journaled; refuses to conclude anything.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use cartridge_orchestrator_plan::decide::Planned;
+use cartridge_orchestrator_plan::observe::{
+    ClusterObservation, InstanceObservation, MemberObservation, Observations, Window,
+};
+use cartridge_orchestrator_plan::world::{MemberPhase, World};
+use cartridge_protocol::link::{Acknowledged, Batch};
+use cartridge_protocol::sample::BalancerReading;
+use cartridge_protocol::{ClusterId, MemberId, Millis, NetworkPartitionId, Secret};
+
+use super::ring::{Numbered, Ring};
+use super::{Engine, FromMember, Shared, State};
+
+/// Log lines kept per member.
+const MAX_LOG_LINES: usize = 1_000;
+/// Notices kept per member.
+const MAX_NOTICES: usize = 256;
+/// Logs of members that are gone stay until there are so many.
+const MAX_GONE: usize = 64;
+
+/// Why a member is not listened to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fence {
+    /// Not its credential (401).
+    Unauthorized,
+    /// This life of the member is over (410).
+    Over,
+}
+
+impl Engine {
+    /// Whether the bearer of a credential with this hash speaks for this life of a member.
+    pub fn fence(&self, member: &MemberId, incarnation: u64, credential_sha256: &str) -> Result<(), Fence> {
+        self.read(|world, _, _| {
+            let known = world.members.get(member).filter(|m| m.incarnation == incarnation);
+            let known = known.filter(|m| !matches!(m.phase, MemberPhase::Ended { .. })).ok_or(Fence::Over)?;
+            let hash = known.credential_sha256.as_deref().ok_or(Fence::Unauthorized)?;
+            let right = Secret::new(hash).matches(credential_sha256);
+            if right { Ok(()) } else { Err(Fence::Unauthorized) }
+        })
+    }
+
+    /// Takes in what a member says; [`Engine::fence`] has been passed.
+    pub fn report(&self, member: &MemberId, incarnation: u64, batch: Batch) -> Result<Acknowledged, Fence> {
+        self.shared.stats.batches.fetch_add(1, Relaxed);
+        let Batch {
+            notices, logs, ..
+        } = &batch;
+        let (notices, logs) = (notices.clone(), logs.clone());
+        let changed = self.shared.take_in(member, incarnation, batch)?;
+        let acknowledged = keep(&self.shared.notices, member, incarnation, notices, MAX_NOTICES, &self.shared.fresh_notices);
+        keep(&self.shared.logs, member, incarnation, logs, MAX_LOG_LINES, &self.shared.fresh_logs);
+        if let Some(cluster) = changed {
+            self.shared.soil(cluster);
+        }
+        Ok(Acknowledged { notices: acknowledged })
+    }
+
+    /// A provisioner says that an instance runs.
+    pub fn instance_runs(&self, member: &MemberId, incarnation: u64) {
+        let at = self.now();
+        self.shared.instance(member, incarnation, InstanceObservation::Running { incarnation, at });
+    }
+
+    /// A provisioner says that an instance ended.
+    pub fn instance_gone(&self, member: &MemberId, incarnation: u64, reason: String) {
+        let at = self.now();
+        self.shared.instance(member, incarnation, InstanceObservation::Gone { incarnation, at, reason });
+    }
+}
+
+fn keep<T: Numbered>(
+    rings: &std::sync::Mutex<std::collections::BTreeMap<MemberId, Ring<T>>>,
+    member: &MemberId,
+    incarnation: u64,
+    rows: Vec<T>,
+    most: usize,
+    fresh: &tokio::sync::broadcast::Sender<FromMember<T>>,
+) -> u64 {
+    let mut rings = rings.lock().expect("no holder of this lock panics");
+    if rows.is_empty() {
+        return rings.get(member).map_or(0, |ring| ring.last_of(incarnation));
+    }
+    let ring = rings.entry(member.clone()).or_insert_with(|| Ring::new(most));
+    let new = ring.take_in(incarnation, rows);
+    if !new.is_empty() {
+        let _ = fresh.send(FromMember {
+            member: member.clone(),
+            incarnation,
+            rows: new.into(),
+        });
+    }
+    ring.last()
+}
+
+impl Shared {
+    /// Answers with the cluster to look at, if something changed that cannot wait for the period.
+    fn take_in(&self, member: &MemberId, incarnation: u64, batch: Batch) -> Result<Option<ClusterId>, Fence> {
+        let now = self.clock.now();
+        let mut state = self.state.write().expect("no holder of the state lock panics");
+        let State { world, seen, .. } = &mut *state;
+        let known = world.members.get(member).filter(|m| m.incarnation == incarnation).ok_or(Fence::Over)?;
+        let mut changed = record_batch(seen, member, incarnation, &batch, now);
+        if let Some(reading) = batch.balancer {
+            changed |= record_reading(world, seen, &known.cluster, &known.network_partition, reading, now);
+        }
+        Ok(changed.then(|| known.cluster.clone()))
+    }
+
+    fn instance(&self, member: &MemberId, incarnation: u64, said: InstanceObservation) {
+        let mut state = self.state.write().expect("no holder of the state lock panics");
+        let State { world, seen, .. } = &mut *state;
+        let Some(known) = world.members.get(member).filter(|m| m.incarnation == incarnation) else {
+            return;
+        };
+        let cluster = known.cluster.clone();
+        seen.instances.insert(member.clone(), said);
+        drop(state);
+        self.soil(cluster);
+    }
+
+    /// Drops logs and notices of members that are gone, once there are many.
+    pub(crate) fn forget_logs(&self) {
+        let members = self.read(|state| state.world.members.len());
+        let mut logs = self.logs.lock().expect("no holder of this lock panics");
+        if logs.len() > members + MAX_GONE {
+            self.read(|state| logs.retain(|member, _| state.world.members.contains_key(member)));
+        }
+        drop(logs);
+        let mut notices = self.notices.lock().expect("no holder of this lock panics");
+        if notices.len() > members + MAX_GONE {
+            self.read(|state| notices.retain(|member, _| state.world.members.contains_key(member)));
+        }
+    }
+}
+
+fn record_batch(seen: &mut Observations, member: &MemberId, incarnation: u64, batch: &Batch, now: Millis) -> bool {
+    let fresh = || MemberObservation {
+        incarnation,
+        sequence: 0,
+        heard: now,
+        status: cartridge_protocol::link::Status::starting(),
+        load: Window::default(),
+        memory: Window::default(),
+        sample: None,
+    };
+    let known = seen.members.entry(member.clone()).or_insert_with(fresh);
+    if known.incarnation != incarnation {
+        *known = fresh();
+    }
+    known.heard = now;
+    if batch.sequence <= known.sequence {
+        return false;
+    }
+    known.sequence = batch.sequence;
+    if let Some(sample) = &batch.sample
+        && known.sample.as_ref().is_none_or(|(_, last)| last.sequence < sample.sequence)
+    {
+        if let Some(load) = sample.load_percent() {
+            known.load.push(now, load);
+        }
+        if let Some(memory) = sample.memory_percent() {
+            known.memory.push(now, memory);
+        }
+        known.sample = Some((now, sample.clone()));
+    }
+    let changed = known.status != batch.status;
+    known.status = batch.status.clone();
+    changed
+}
+
+/// A balancer speaks for clusters of its own application and in its own network partition only.
+fn record_reading(
+    world: &World,
+    seen: &mut Observations,
+    balancer: &ClusterId,
+    network_partition: &NetworkPartitionId,
+    reading: BalancerReading,
+    now: Millis,
+) -> bool {
+    let Some(application) = world.clusters.get(balancer).map(|c| &c.application) else {
+        return false;
+    };
+    let mut changed = false;
+    for row in reading.clusters {
+        if world.clusters.get(&row.cluster).is_none_or(|c| c.application != *application) {
+            continue;
+        }
+        let key = (row.cluster, network_partition.clone());
+        let known: &mut ClusterObservation = seen.clusters.entry(key).or_default();
+        let members: std::collections::BTreeMap<MemberId, u64> =
+            row.members.into_iter().map(|m| (m.member, m.in_flight)).collect();
+        changed |= known.revision != reading.revision || known.members != members;
+        known.in_flight.push(now, row.in_flight_average);
+        known.revision = reading.revision;
+        known.heard = now;
+        known.members = members;
+        known.in_flight_now = row.in_flight;
+        known.served = row.served;
+        known.failed = row.failed;
+    }
+    changed
+}
+
+/// Most recommendations kept within one stabilisation window; the rest lies between two that are kept.
+const RECOMMENDATIONS_PER_WINDOW: f64 = 50.0;
+
+impl State {
+    /// Keeps what a pass learnt beside its records.
+    pub(crate) fn take_over(&mut self, planned: Planned, now: Millis, all: bool) {
+        for (cluster, size) in planned.recommended {
+            let spacing = spacing(&self.world, &cluster);
+            let window = self.seen.recommended.entry(cluster).or_default();
+            let size = f64::from(size);
+            if window.last().is_none_or(|(at, last)| now.since(at) >= spacing || size > last) {
+                window.push(now, size);
+            }
+        }
+        for row in planned.report.clusters {
+            match self.report.clusters.binary_search_by(|known| known.cluster.cmp(&row.cluster)) {
+                Ok(at) => self.report.clusters[at] = row,
+                Err(at) => self.report.clusters.insert(at, row),
+            }
+        }
+        if all {
+            let Self { world, seen, report } = self;
+            report.clusters.retain(|row| world.clusters.contains_key(&row.cluster));
+            seen.members.retain(|member, _| world.members.contains_key(member));
+            seen.instances.retain(|member, _| world.members.contains_key(member));
+            seen.clusters.retain(|(cluster, _), _| world.clusters.contains_key(cluster));
+            seen.recommended.retain(|cluster, _| world.clusters.contains_key(cluster));
+        }
+    }
+}
+
+fn spacing(world: &World, cluster: &ClusterId) -> Millis {
+    let policy = world.clusters.get(cluster).and_then(|c| c.autoscaling_policy.as_ref());
+    let seconds = policy
+        .and_then(|id| world.autoscaling_policies.get(id))
+        .map_or(120.0, |policy| policy.stabilization_seconds);
+    let millis = (seconds * 1000.0 / RECOMMENDATIONS_PER_WINDOW).clamp(500.0, 60_000.0);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped above")]
+    Millis(millis as u64)
+}

@@ -1,0 +1,39 @@
+//! Starts an agent that outlives us: own session, no terminal, its output in a file.
+
+use std::process::Stdio;
+
+use tokio::process::{Child, Command};
+
+use super::folder::Folder;
+use super::tagged::{AGENT, TAG};
+use super::{Life, Settings};
+use crate::provision::ProvisionError;
+
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Starts it.
+pub(super) fn agent(settings: &Settings, folder: &Folder, tag: &str, life: &Life) -> Result<Child, ProvisionError> {
+    let log = folder.log()?;
+    let also = log.try_clone().map_err(|e| ProvisionError(e.to_string()))?;
+    let mut command = Command::new(&settings.agent);
+    command
+        .arg0(format!("{AGENT}{tag}"))
+        .arg("run")
+        .current_dir(&folder.path)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_else(|| PATH.into()))
+        .env(TAG, tag)
+        .env("CARTRIDGE_LAUNCH_PARAMS", folder.launch_params())
+        .env("CARTRIDGE_STATE_DIR", folder.state())
+        .stdin(Stdio::null())
+        .stdout(log)
+        .stderr(also)
+        .kill_on_drop(false);
+    // SAFETY: setsid is async-signal-safe and touches no memory of ours.
+    unsafe {
+        command.pre_exec(|| nix::unistd::setsid().map(|_| ()).map_err(Into::into));
+    }
+    command
+        .spawn()
+        .map_err(|e| ProvisionError(format!("{} for {}: {e}", settings.agent.display(), life.0)))
+}
