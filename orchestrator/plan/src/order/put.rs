@@ -44,7 +44,7 @@ pub(super) fn cartridge(world: &World, cartridge: Box<Cartridge>, mode: Mode) ->
     let present = world.cartridges.get(id);
     let changed = fits(mode, "cartridge", id.as_str(), "type", present, &cartridge)?;
     Ok(changed
-        .then(|| Record::CartridgePut(cartridge))
+        .then_some(Record::CartridgePut(cartridge))
         .into_iter()
         .collect())
 }
@@ -60,7 +60,7 @@ pub(super) fn autoscaling_policy(world: &World, policy: Box<AutoscalingPolicy>, 
         &policy,
     )?;
     Ok(changed
-        .then(|| Record::AutoscalingPolicyPut(policy))
+        .then_some(Record::AutoscalingPolicyPut(policy))
         .into_iter()
         .collect())
 }

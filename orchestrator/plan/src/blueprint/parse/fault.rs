@@ -81,7 +81,8 @@ pub(super) fn shown(value: &Value) -> String {
 /// Whether the value of a field of this name must not be shown, even if the name is mistyped.
 pub(super) fn is_secret(field: &str) -> bool {
     let field = field.to_ascii_lowercase();
-    ["pass", "pw", "secret", "token", "credential", "key"]
+    let named = ["pass", "pw", "secret", "token", "credential"]
         .iter()
-        .any(|word| field.contains(word))
+        .any(|word| field.contains(word));
+    named || field.ends_with("key")
 }

@@ -99,6 +99,13 @@ impl Reader {
                 let short: String = name.chars().take(NAME).collect();
                 let hint = nearest(name, known).map(|near| format!(" (did you mean {near:?}?)"));
                 let message = format!("unknown field {short:?}{}", hint.unwrap_or_default());
+                // Beside a secret field, an unknown one may be its mistyped name.
+                let guarded = Value::String("(hidden)".to_owned());
+                let value = if known.iter().any(|name| is_secret(name)) {
+                    &guarded
+                } else {
+                    value
+                };
                 self.fault(&object.path(&short), Some(value), message);
             }
         }

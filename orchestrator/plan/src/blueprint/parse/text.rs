@@ -32,7 +32,7 @@ pub fn lenient_json(text: &str) -> Result<Value, NotJson> {
         let place = format!(" at line {} column {}", error.line(), error.column());
         NotJson {
             line: error.line(),
-            column: error.column(),
+            column: error.column().max(1),
             message: whole.strip_suffix(&place).unwrap_or(&whole).to_owned(),
         }
     })
@@ -96,8 +96,8 @@ mod tests {
 
     #[test]
     fn a_fault_is_named_by_line_and_column() {
-        let error = lenient_json("{\n  \"a\": 1,\n  \"b\": tru\n}").unwrap_err();
-        assert_eq!((error.line, error.column), (3, 11), "{error}");
+        let error = lenient_json("{\n  \"a\": 1,\n  \"b\": ?\n}").unwrap_err();
+        assert_eq!((error.line, error.column), (3, 8), "{error}");
         assert!(!error.message.contains("line"), "{error}");
     }
 
