@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use crate::host::clock::Clock;
 use crate::host::hooks::Hooks;
 use crate::host::logs::Logs;
+use crate::host::orphans;
 use crate::host::proc::Sampler;
 use crate::host::shelf::ShelfError;
 use crate::host::state::{self, State, StateError};
@@ -73,6 +74,7 @@ pub(crate) enum Event {
 /// Runs one member to its end.
 pub async fn run(settings: Settings) -> Result<(), AgentError> {
     let state = state::take(&settings)?;
+    orphans::adopt();
     let mut terminate = signal(SignalKind::terminate()).map_err(AgentError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(AgentError::Signals)?;
     let link = Link::new(&settings, &state)?;
@@ -185,6 +187,7 @@ impl Agent {
         if self.sample_at <= now {
             self.sample_at = now.plus(self.interval(|d| d.sample_interval_ms));
             self.uplink.outbox.measured(self.sampler.sample());
+            orphans::reap();
             if let Some(plugin) = &self.plugin {
                 plugin.read();
             }
@@ -318,6 +321,9 @@ impl Agent {
 
     fn reached(&mut self, answer: Result<(), String>) {
         let now_reachable = answer.is_ok();
+        if now_reachable {
+            self.uplink.retry_now(self.clock.now());
+        }
         if self.reachable.replace(now_reachable) == Some(!now_reachable) {
             match answer {
                 Ok(()) => self.tell("link", "the orchestrator is there again"),
@@ -377,6 +383,7 @@ impl Agent {
         if let Some(plugin) = self.plugin.take() {
             plugin.end().await;
         }
+        orphans::end().await;
         tracing::info!("the member has ended");
     }
 }

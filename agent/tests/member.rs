@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use cartridge_protocol::launch::key;
 use cartridge_protocol::link::{Batch, Desired, Phase, Run};
-use harness::{MEMBER, agent, desired, hook, is_active, is_suspended, parameters, start};
+use harness::{MEMBER, Member, agent, desired, hook, is_active, is_suspended, parameters, start};
 
 #[tokio::test]
 async fn a_member_joins_serves_survives_a_crash_and_stops_in_order() {
@@ -73,6 +73,10 @@ async fn a_member_joins_serves_survives_a_crash_and_stops_in_order() {
         .await;
     assert_eq!(member.exits().await, Some(0), "{}", member.log());
     assert!(member.port_is_closed());
+    hooks_ran_in_order_without_the_token(&member);
+}
+
+fn hooks_ran_in_order_without_the_token(member: &Member) {
     let events = std::fs::read_to_string(member.folder.path().join("events")).unwrap();
     let expected = [
         "InstanceStartedEvent",
@@ -251,4 +255,52 @@ async fn sigterm_ends_the_member_in_order() {
         .await;
     assert_eq!(member.exits().await, Some(0));
     assert!(member.port_is_closed());
+}
+
+#[tokio::test]
+async fn a_server_that_a_hook_left_behind_is_measured_reaped_and_ended_with_the_member() {
+    let mut member = start(desired(), |folder, launch| {
+        launch.set(key::COMMAND, "");
+        launch.set(key::PROBE, "");
+        launch.set(key::PORTS, "");
+        // A daemon, whose parent ends, and an orphan that ends itself.
+        let script =
+            "setsid sh -c 'echo $$ > ../daemon; while :; do :; done' > /dev/null 2>&1 &\nsh -c 'sleep 0.1 &'";
+        hook(folder, "StartServers", script);
+    })
+    .await;
+    let fake = member.fake.clone();
+    let at = fake.hear(0, "Active", is_active).await;
+    let busy = |b: &Batch| {
+        b.sample
+            .as_ref()
+            .is_some_and(|s| s.cpu_percent > Some(5.0) && s.load.is_some_and(|l| l[0] > 0.0))
+    };
+    let at = fake.hear(at, "the daemon's CPU time in a sample", busy).await;
+    let agent = member.agent.id().unwrap();
+    let zombies = || {
+        let children = std::fs::read_to_string(format!("/proc/{agent}/task/{agent}/children")).unwrap();
+        let state = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        children
+            .split_whitespace()
+            .filter(|pid| state(pid).contains(") Z "))
+            .count()
+    };
+    let reaped = async {
+        while zombies() > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), reaped)
+        .await
+        .unwrap();
+    let daemon = std::fs::read_to_string(member.folder.path().join("daemon")).unwrap();
+    fake.want(|d| d.run = Run::Stop { within_ms: 1_000 });
+    fake.hear(at, "Stopped", |b| b.status.phase == Phase::Stopped)
+        .await;
+    assert_eq!(member.exits().await, Some(0), "{}", member.log());
+    assert!(
+        !std::path::Path::new(&format!("/proc/{}", daemon.trim())).exists(),
+        "the daemon lives on"
+    );
 }

@@ -86,6 +86,14 @@ impl Uplink {
         }
     }
 
+    /// The orchestrator was reached by another way: there is no reason to wait any longer.
+    pub(super) fn retry_now(&mut self, now: Millis) {
+        if self.tries > 0 {
+            self.tries = 0;
+            self.due = now;
+        }
+    }
+
     /// The orchestrator knows that the member has stopped.
     pub(super) fn has_said_stopped(&self) -> bool {
         self.said.as_ref().is_some_and(|s| s.phase == Phase::Stopped)

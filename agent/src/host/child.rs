@@ -11,6 +11,7 @@ use nix::unistd::{Pid, getppid};
 use tokio::process::{Child, Command};
 
 use super::logs::Logs;
+use super::orphans;
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -76,6 +77,7 @@ pub fn spawn(program: &Program, stdin: Stdio) -> std::io::Result<(Child, Group)>
     let child = command.spawn()?;
     let pid = child.id().and_then(|id| i32::try_from(id).ok());
     let pid = pid.ok_or_else(|| std::io::Error::other("ended before it began"))?;
+    orphans::is_awaited(pid);
     prefer_for_oom(pid);
     Ok((child, Group(Pid::from_raw(pid))))
 }

@@ -5,6 +5,7 @@ pub mod clock;
 pub mod git;
 pub mod hooks;
 pub mod logs;
+pub mod orphans;
 pub mod probe;
 pub mod proc;
 pub mod shelf;

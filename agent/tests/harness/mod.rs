@@ -108,7 +108,9 @@ pub fn parameters(fake: &Fake, port: u16, folder: &Path) -> LaunchParameters {
 pub fn agent(folder: &Path, launch: &LaunchParameters) -> Child {
     let path = folder.join("launch-params");
     std::fs::write(&path, launch.to_json()).unwrap();
-    Command::new(env!("CARGO_BIN_EXE_cartridge-agent"))
+    // Another build of the agent, such as a release, can be put to the same tests.
+    let other = std::env::var("CARTRIDGE_TEST_AGENT");
+    Command::new(other.as_deref().unwrap_or(env!("CARGO_BIN_EXE_cartridge-agent")))
         .env("CARTRIDGE_LAUNCH_PARAMS", path)
         .stdout(Stdio::null())
         .stderr(std::fs::File::create(folder.join("agent.log")).unwrap())
