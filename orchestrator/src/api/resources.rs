@@ -18,12 +18,15 @@ use super::body::Document;
 use super::reply::{Failure, Success};
 use super::{Api, Routes, show};
 
+/// A document and what shall become of it: its id and the order.
+type Reader = fn(&Value, Mode) -> Result<(String, Order), Failure>;
+
 /// How one kind of resource is read, shown and removed.
 #[derive(Clone, Copy)]
 struct Resource {
     collection: &'static str,
     name: &'static str,
-    put: fn(&Value, Mode) -> Result<(String, Order), Failure>,
+    put: Reader,
     list: fn(&World) -> Vec<Value>,
     one: fn(&World, &str) -> Option<Value>,
     remove: fn(&str) -> Option<Order>,

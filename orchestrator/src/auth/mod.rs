@@ -13,9 +13,9 @@ pub mod roles;
 mod store;
 
 use std::net::IpAddr;
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Instant, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -25,7 +25,7 @@ use tokio::sync::Semaphore;
 pub use backoff::Backoff;
 pub use guard::{Guard, guard};
 pub use roles::Role;
-pub use store::{AuthFault, Credentials, ensure_admin};
+pub use store::{AuthFault, Credentials, create_token, ensure_admin};
 
 /// Most verified headers remembered.
 const MAX_REMEMBERED: usize = 256;
@@ -59,7 +59,8 @@ pub enum Verdict {
 pub struct Auth(Arc<Inner>);
 
 struct Inner {
-    users: store::Users,
+    path: PathBuf,
+    users: RwLock<(Option<SystemTime>, Arc<store::Users>)>,
     remembered: Mutex<Vec<([u8; 32], Principal)>>,
     backoff: Mutex<Backoff>,
     checks: Semaphore,
@@ -69,8 +70,12 @@ struct Inner {
 impl Auth {
     /// Reads `<data>/users.json`, which [`ensure_admin`] creates.
     pub fn open(data: &Path) -> Result<Self, AuthFault> {
+        let path = store::path(data);
+        let changed = store::changed(&path);
+        let users = Arc::new(store::Users::read(&path)?);
         Ok(Self(Arc::new(Inner {
-            users: store::Users::read(&store::path(data))?,
+            path,
+            users: RwLock::new((changed, users)),
             remembered: Mutex::default(),
             backoff: Mutex::default(),
             checks: Semaphore::new(MAX_CHECKS),
@@ -84,6 +89,7 @@ impl Auth {
         let Some(header) = header.filter(|h| h.len() <= MAX_HEADER_BYTES) else {
             return Verdict::Unknown;
         };
+        self.refresh();
         let digest = password::sha256(header.as_bytes());
         if let Some(known) = self.recall(&digest) {
             return Verdict::Known(known);
@@ -108,18 +114,38 @@ impl Auth {
         }
     }
 
+    /// Reads the file anew if it changed (`cartridge token`): what was right before may not be any more.
+    fn refresh(&self) {
+        let changed = store::changed(&self.0.path);
+        let known = self.0.users.read().unwrap_or_else(PoisonError::into_inner).0;
+        if changed == known {
+            return;
+        }
+        match store::Users::read(&self.0.path) {
+            Ok(users) => {
+                *self.0.users.write().unwrap_or_else(PoisonError::into_inner) = (changed, Arc::new(users));
+                self.0.remembered.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            }
+            Err(fault) => tracing::warn!(%fault, "users stay as they were"),
+        }
+    }
+
+    fn users(&self) -> Arc<store::Users> {
+        Arc::clone(&self.0.users.read().unwrap_or_else(PoisonError::into_inner).1)
+    }
+
     async fn check(&self, header: &str) -> Option<Principal> {
         let (scheme, rest) = header.split_once(' ')?;
         if scheme.eq_ignore_ascii_case("bearer") {
-            return self.0.users.token(rest.trim());
+            return self.users().token(rest.trim());
         }
         if !scheme.eq_ignore_ascii_case("basic") {
             return None;
         }
         let decoded = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
         let (user, secret) = decoded.split_once(':')?;
-        let (inner, user, secret) = (Arc::clone(&self.0), user.to_owned(), Secret::new(secret));
-        tokio::task::spawn_blocking(move || inner.users.password(&user, &secret))
+        let (users, user, secret) = (self.users(), user.to_owned(), Secret::new(secret));
+        tokio::task::spawn_blocking(move || users.password(&user, &secret))
             .await
             .ok()
             .flatten()
@@ -210,8 +236,8 @@ mod tests {
     async fn a_bearer_token_is_known_by_its_hash() {
         let data = tempfile::tempdir().unwrap();
         ensure_admin(data.path()).unwrap();
-        let token = store::create_token(data.path(), "ci", Role::Viewer).unwrap();
         let auth = Auth::open(data.path()).unwrap();
+        let token = create_token(data.path(), "ci", Role::Viewer).unwrap();
         let header = format!("Bearer {}", token.expose());
         let known = auth.verify(Some(&header), HERE).await;
         assert!(matches!(known, Verdict::Known(p) if p.name == "ci" && p.role == Role::Viewer));

@@ -56,6 +56,11 @@ pub fn path(data: &Path) -> PathBuf {
     data.join("users.json")
 }
 
+/// When the file changed last.
+pub fn changed(path: &Path) -> Option<std::time::SystemTime> {
+    std::fs::metadata(path).and_then(|about| about.modified()).ok()
+}
+
 /// Creates the administrator with a random password, if there are no users yet.
 pub fn ensure_admin(data: &Path) -> Result<Option<Credentials>, AuthFault> {
     let path = path(data);
@@ -68,8 +73,8 @@ pub fn ensure_admin(data: &Path) -> Result<Option<Credentials>, AuthFault> {
     Ok(Some(Credentials { user: ADMIN.into(), password }))
 }
 
-/// Creates an API token `cartridge_<id>_<secret>` for `owner`; it is shown once. A running server reads it at its
-/// next start.
+/// Creates an API token `cartridge_<id>_<secret>` for `owner`; it is shown once. A running server
+/// notices it.
 pub fn create_token(data: &Path, owner: &str, role: Role) -> Result<Secret, AuthFault> {
     let path = path(data);
     let mut users = Users::read(&path)?;

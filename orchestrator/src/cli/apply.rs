@@ -3,7 +3,6 @@
 //! This file refuses to know what is valid.
 
 use reqwest::Method;
-use serde_json::Value;
 
 use super::client::{Client, Fault, segment};
 use super::document::{Document, read_all};
@@ -36,7 +35,7 @@ fn policy(document: &Document, options: &ApplyOptions) -> Option<String> {
 /// Deploys, unless it is deployed under this policy already: applying twice is the same as once.
 async fn deploy(client: &Client, document: &Document, policy: &str) -> Result<(), Fault> {
     let now = client.get(&document.own_path()).await?;
-    if now["status"] == "Deployed" && now["applicationPolicy"] == Value::from(policy) {
+    if now["status"] == "Deployed" && now["applicationPolicy"] == *policy {
         return Ok(());
     }
     let path = format!("applications/{}/deploy/{}", segment(&document.name), segment(policy));

@@ -186,6 +186,11 @@ An application with an `applicationPolicy` field is deployed under that policy."
     /// Show how the server is
     #[command(after_help = "Example:\n  cartridge status")]
     Status,
+    /// Create an API token, on the machine of the server; it is printed once
+    #[command(after_help = "Examples:
+  cartridge token ci --role viewer --data ./cartridge-data
+  curl --cacert ca.pem -H \"Authorization: Bearer $TOKEN\" https://127.0.0.1:9443/api/members")]
+    Token(TokenOptions),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  cartridge completions bash > /etc/bash_completion.d/cartridge")]
     Completions {
@@ -241,10 +246,18 @@ pub struct EventsOptions {
 
 /// Options of `deploy`.
 #[derive(Clone, Debug, Args)]
-#[group(id = "what", required = true, multiple = false, args = ["policy", "commit", "follow"])]
 pub struct DeployOptions {
     /// Application (with --policy) or cluster (with --commit or --follow)
     pub target: String,
+    /// What to bring there.
+    #[command(flatten)]
+    pub what: DeployWhat,
+}
+
+/// What to deploy: exactly one of these.
+#[derive(Clone, Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct DeployWhat {
     /// Run the application under this application policy
     #[arg(long, value_name = "POLICY")]
     pub policy: Option<String>,
@@ -254,6 +267,19 @@ pub struct DeployOptions {
     /// Follow the head of the branch again
     #[arg(long)]
     pub follow: bool,
+}
+
+/// Options of `token`.
+#[derive(Clone, Debug, Args)]
+pub struct TokenOptions {
+    /// Whose it is: stands beside what is ordered with it
+    pub owner: String,
+    /// What it allows
+    #[arg(long, value_enum, default_value_t = crate::auth::Role::Viewer)]
+    pub role: crate::auth::Role,
+    /// The server's data folder
+    #[arg(long, env = "CARTRIDGE_DATA", default_value = "/var/lib/cartridge", value_name = "DIR")]
+    pub data: PathBuf,
 }
 
 /// Reads the command line. What is mistyped gets one clear line and the exit code in `Err`; so do `--help` and
@@ -298,6 +324,11 @@ async fn carry_out(cli: Cli) -> Result<(), client::Fault> {
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "cartridge", &mut std::io::stdout());
             return Ok(());
+        }
+        Command::Token(options) => {
+            let token = crate::auth::create_token(&options.data, &options.owner, options.role)
+                .map_err(|fault| client::Fault::Usage(fault.to_string()))?;
+            return show::line(token.expose());
         }
         Command::Version => return show::line(concat!("cartridge ", env!("CARGO_PKG_VERSION"))),
         Command::Serve(_) => return Err(client::Fault::Usage("`serve` is run by the program itself".into())),
@@ -359,6 +390,7 @@ mod tests {
             "explain c",
             "status",
             "completions zsh",
+            "token ci --role admin --data d",
             "version --server https://h:1 --user u --password-file f --ca c",
         ] {
             assert!(read(line).is_ok(), "{line}: {}", read(line).unwrap_err());

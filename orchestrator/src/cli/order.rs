@@ -60,7 +60,7 @@ fn request(command: Command) -> Result<(Method, String, Option<Value>), Fault> {
 
 fn deploy(options: &DeployOptions) -> Result<(Method, String, Option<Value>), Fault> {
     let target = segment(&options.target);
-    let (path, body) = match (&options.policy, &options.commit) {
+    let (path, body) = match (&options.what.policy, &options.what.commit) {
         (Some(policy), _) => (format!("applications/{target}/deploy/{}", segment(policy)), None),
         (None, Some(commit)) => (format!("clusters/{target}/release"), Some(json!({"commit": commit}))),
         (None, None) => (format!("clusters/{target}/release"), Some(json!({"follow": true}))),
