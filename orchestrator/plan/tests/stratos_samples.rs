@@ -20,11 +20,11 @@ fn documents(folder: &Path) -> Vec<(PathBuf, Value)> {
     let mut found = Vec::new();
     let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     for entry in entries {
-        let path = entry.unwrap().path();
+        let path = entry.expect("a readable folder").path();
         if path.is_dir() {
             found.extend(documents(&path));
         } else if path.extension().is_some_and(|ending| ending == "json") {
-            let text = std::fs::read_to_string(&path).unwrap();
+            let text = std::fs::read_to_string(&path).expect("a readable file");
             let value =
                 parse::lenient_json(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             found.push((path, value));
