@@ -18,7 +18,7 @@ pub enum JoinRefused {
     Spent,
     /// This life of the member is over (410).
     Over,
-    /// Its provisioner has not answered yet (503, try again).
+    /// The journal cannot be written now (503, try again).
     NotYet,
 }
 
@@ -34,7 +34,6 @@ pub(crate) fn join(world: &World, join: &Joining, now: Millis) -> Result<Vec<Rec
     match &member.credential_sha256 {
         Some(known) if *known == join.credential_sha256 => Ok(Vec::new()),
         Some(_) => Err(JoinRefused::Spent),
-        None if matches!(member.phase, MemberPhase::Planned { .. }) => Err(JoinRefused::NotYet),
         None if now.since(member.since) > TOKEN_GOOD => Err(JoinRefused::Expired),
         None => Ok(vec![Record::MemberJoined {
             member: join.member.clone(),
@@ -55,13 +54,16 @@ pub(crate) fn step_ended(world: &World, ended: StepEnded) -> Vec<Record> {
         return Vec::new();
     };
     match (outcome, &known.phase) {
-        (Outcome::Ensured(made), MemberPhase::Planned { .. }) => vec![Record::MemberEnsured {
+        // An agent may join before its provisioner answers: the answer is recorded all the same.
+        (Outcome::Ensured(made), MemberPhase::Planned { .. } | MemberPhase::Starting) if known.instance.is_none() => {
+            vec![Record::MemberEnsured {
             member,
             incarnation,
             instance: made.instance,
             address: made.address,
             ports: made.ports,
-        }],
+            }]
+        }
         (Outcome::EnsureFailed(reason), MemberPhase::Planned { attempts }) => vec![Record::MemberEnsureFailed {
             member,
             incarnation,

@@ -12,8 +12,8 @@ use cartridge_protocol::link::{Join, Joined};
 use super::{Refused, answer, body, json, over};
 use crate::engine::{Engine, JoinRefused, Joining};
 
-/// For the provisioner's answer to become durable: an agent can be faster than that.
-const ENSURED: Duration = Duration::from_secs(10);
+/// For the join to become durable.
+const DURABLE: Duration = Duration::from_secs(10);
 
 pub(super) async fn join(State(engine): State<Engine>, sent: Body) -> Result<Response, Refused> {
     let bytes = body(sent).await?;
@@ -28,32 +28,17 @@ pub(super) async fn join(State(engine): State<Engine>, sent: Body) -> Result<Res
         let text = "credential_sha256 must be 64 lower-case hexadecimal digits".to_owned();
         return Err(Refused(StatusCode::BAD_REQUEST, text));
     }
-    match tokio::time::timeout(ENSURED, once_ensured(&engine, &join)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(refused)) => return Err(refusal(&join, refused)),
-        Err(_) => return Err(refusal(&join, JoinRefused::NotYet)),
-    }
+    let joining = Joining {
+        member: join.member.clone(),
+        incarnation: join.incarnation,
+        credential_sha256: join.credential_sha256.clone(),
+    };
+    let joined = tokio::time::timeout(DURABLE, engine.join(joining)).await;
+    joined
+        .unwrap_or(Err(JoinRefused::NotYet))
+        .map_err(|refused| refusal(&join, refused))?;
     let desired = engine.desired(&join.member, join.incarnation).ok_or_else(over)?;
     Ok(answer(&Joined { desired }))
-}
-
-async fn once_ensured(engine: &Engine, join: &Join) -> Result<(), JoinRefused> {
-    let mut entries = engine.subscribe();
-    loop {
-        let joining = Joining {
-            member: join.member.clone(),
-            incarnation: join.incarnation,
-            credential_sha256: join.credential_sha256.clone(),
-        };
-        match engine.join(joining).await {
-            Err(JoinRefused::NotYet) => {}
-            result => return result,
-        }
-        // Whatever was written may be the answer that we wait for; falling behind is one more reason to look.
-        if matches!(entries.recv().await, Err(tokio::sync::broadcast::error::RecvError::Closed)) {
-            return Err(JoinRefused::NotYet);
-        }
-    }
 }
 
 fn refusal(join: &Join, refused: JoinRefused) -> Refused {
@@ -61,7 +46,7 @@ fn refusal(join: &Join, refused: JoinRefused) -> Refused {
         JoinRefused::Expired => (StatusCode::UNAUTHORIZED, "the join token is too old"),
         JoinRefused::Spent => (StatusCode::CONFLICT, "the join token was used already"),
         JoinRefused::Over => (StatusCode::GONE, "this life of the member is over"),
-        JoinRefused::NotYet => (StatusCode::SERVICE_UNAVAILABLE, "the member is not recorded yet; try again"),
+        JoinRefused::NotYet => (StatusCode::SERVICE_UNAVAILABLE, "the join could not be recorded; try again"),
     };
     tracing::warn!(member = %join.member, incarnation = join.incarnation, "a join was refused: {text}");
     Refused(status, text.to_owned())

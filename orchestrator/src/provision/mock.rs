@@ -14,7 +14,7 @@ use cartridge_protocol::MemberId;
 use cartridge_protocol::link::{Batch, Desired, Phase, Run, Status};
 use cartridge_protocol::sample::{BalancerReading, ClusterReading, MemberReading, Sample, Scope};
 use cartridge_protocol::topology::EndpointState;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::{Answer, Ensured, Exit, Found, LinkInfo, Provisioner};
@@ -150,18 +150,12 @@ impl Member {
     }
 
     async fn join(&self) -> Result<(), JoinRefused> {
-        for _ in 0..100 {
-            let joining = Joining {
-                member: self.spec.member.clone(),
-                incarnation: self.spec.incarnation,
-                credential_sha256: sha256_hex(self.spec.member.as_str()),
-            };
-            match self.engine.join(joining).await {
-                Err(JoinRefused::NotYet) => sleep(Duration::from_millis(20)).await,
-                result => return result,
-            }
-        }
-        Err(JoinRefused::NotYet)
+        let joining = Joining {
+            member: self.spec.member.clone(),
+            incarnation: self.spec.incarnation,
+            credential_sha256: sha256_hex(self.spec.member.as_str()),
+        };
+        self.engine.join(joining).await
     }
 
     /// Does at once whatever is wanted.
