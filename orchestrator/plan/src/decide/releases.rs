@@ -81,7 +81,7 @@ fn propose(draft: &Draft<'_>, cluster: &Cluster) -> Vec<Record> {
         .collect();
     heads.sort_unstable();
     let head = next_head(&cluster.release, &heads).map(|head| (head, format!("head of {branch}")));
-    let retreat = || Some((retreat(draft, cluster)?, "the newest that members have".to_owned()));
+    let retreat = || Some((retreat(draft, cluster)?, "the newest that was not refused".to_owned()));
     let proposed = head.or_else(retreat).map(|(commit, by)| Record::ReleaseProposed {
         cluster: cluster.id.clone(),
         commit: commit.clone(),
@@ -91,8 +91,8 @@ fn propose(draft: &Draft<'_>, cluster: &Cluster) -> Vec<Record> {
     proposed.into_iter().collect()
 }
 
-/// Where nothing was ever accepted and what was proposed last is rejected, members may have what was proposed
-/// before: that serves, so the others get it too.
+/// Where nothing was ever accepted and what was proposed last is rejected: what was proposed before, best what members
+/// have already. That serves; the head does not.
 fn retreat<'a>(draft: &'a Draft<'_>, cluster: &'a Cluster) -> Option<&'a CommitId> {
     if cluster.release.accepted.is_some() || cluster.release.proposed.is_some() {
         return None;
@@ -101,7 +101,8 @@ fn retreat<'a>(draft: &'a Draft<'_>, cluster: &'a Cluster) -> Option<&'a CommitI
     let rejected = |commit: &CommitId| cluster.release.rejected.iter().any(|r| r.commit == *commit);
     let has = |member: &Member, commit: &CommitId| member.phase.serves() && member.release.as_ref() == Some(commit);
     let served = |commit: &&CommitId| world.members_of(cluster).any(|member| has(member, commit));
-    cluster.release.passed.iter().rev().filter(|commit| !rejected(commit)).find(served)
+    let mut open = cluster.release.passed.iter().rev().filter(|commit| !rejected(commit));
+    open.clone().find(served).or_else(|| open.next())
 }
 
 /// `heads`: what members report, the newest report last.

@@ -166,6 +166,11 @@ impl Sim {
         for answer in answers {
             self.orchestrator.append(answer, now);
         }
+        if now.0 / 1000 % 20 == 0 {
+            // The provisioner's complete list.
+            let dead = self.agents.values().filter(|agent| agent.exited);
+            dead.for_each(|agent| self.orchestrator.gone(&agent.member, now));
+        }
         let (due, later): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.notices).into_iter().partition(|(at, _)| *at <= now);
         self.notices = later;
