@@ -304,3 +304,40 @@ async fn a_server_that_a_hook_left_behind_is_measured_reaped_and_ended_with_the_
         "the daemon lives on"
     );
 }
+
+#[tokio::test]
+#[ignore = "a measurement: prints the agent's own CPU time and memory for a minute of an active member"]
+async fn what_an_active_minute_costs() {
+    let one_second = Desired {
+        sample_interval_ms: 1_000,
+        publish_interval_ms: 1_000,
+        ..desired()
+    };
+    let member = start(one_second, |_, _| {}).await;
+    let fake = member.fake.clone();
+    let mut at = fake.hear(0, "Active", is_active).await;
+    let agent = member.agent.id().unwrap();
+    let used = || {
+        let tasks = std::fs::read_dir(format!("/proc/{agent}/task")).unwrap();
+        let text =
+            |t: std::fs::DirEntry| std::fs::read_to_string(t.path().join("schedstat")).unwrap_or_default();
+        let nanoseconds = |t: String| {
+            t.split(' ')
+                .next()
+                .and_then(|n| n.parse::<u64>().ok())
+                .unwrap_or(0)
+        };
+        tasks.flatten().map(text).map(nanoseconds).sum::<u64>()
+    };
+    let (begun, before) = (Instant::now(), used());
+    while begun.elapsed() < Duration::from_secs(20) {
+        at = fake.hear(at, "the next batch", |_| true).await;
+    }
+    let milliseconds = (used() - before) as f64 / 1e6 / begun.elapsed().as_secs_f64() * 60.0;
+    let status = std::fs::read_to_string(format!("/proc/{agent}/status")).unwrap();
+    let memory: Vec<&str> = status
+        .lines()
+        .filter(|l| l.starts_with("VmRSS") || l.starts_with("RssAnon"))
+        .collect();
+    println!("{milliseconds:.0} ms of CPU time a minute; {memory:?}");
+}

@@ -303,4 +303,29 @@ mod tests {
         assert_eq!(first.cpu_percent, None);
         assert!(second.cpu_percent.is_some());
     }
+
+    #[test]
+    #[ignore = "a measurement: prints what one sample of three descendants costs"]
+    fn what_a_sample_costs() {
+        let start = || std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let mut sampler = Sampler::new(0);
+        let mut children = [start(), start(), start()];
+        // The test's thread is not the main one, which is where the agent's own children hang.
+        let begun = Instant::now();
+        for _ in 0..1000 {
+            let mut seen = Seen::default();
+            for child in &children {
+                let stat = sampler
+                    .figure(&format!("/proc/{}/stat", child.id()), sample::task_stat)
+                    .unwrap();
+                sampler.tasks(child.id(), &stat, &mut seen, &mut Vec::new());
+            }
+            sampler.sample();
+        }
+        println!("{:?} a sample", begun.elapsed() / 1000);
+        for child in &mut children {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
 }

@@ -120,7 +120,10 @@ pub fn agent(folder: &Path, launch: &LaunchParameters) -> Child {
 }
 
 pub async fn start(desired: Desired, change: impl FnOnce(&Path, &mut LaunchParameters)) -> Member {
-    let fake = Fake::start(desired).await;
+    start_at(Fake::start(desired).await, change)
+}
+
+pub fn start_at(fake: Fake, change: impl FnOnce(&Path, &mut LaunchParameters)) -> Member {
     let folder = tempfile::tempdir().unwrap();
     let port = free_port();
     let mut launch = parameters(&fake, port, folder.path());

@@ -12,10 +12,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cartridge_protocol::link::{Acknowledged, Batch, Desired, Down, Join, Joined};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+
+/// A connection, with or without TLS.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 #[derive(Default)]
 struct Heard {
@@ -33,10 +38,15 @@ pub struct Fake {
     news: Arc<watch::Sender<u64>>,
     accepting: Arc<Mutex<Option<JoinHandle<()>>>>,
     serving: Arc<Mutex<Vec<JoinHandle<()>>>>,
+    tls: Option<TlsAcceptor>,
 }
 
 impl Fake {
     pub async fn start(desired: Desired) -> Self {
+        Self::start_with(desired, None).await
+    }
+
+    pub async fn start_with(desired: Desired, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let fake = Self {
             address: listener.local_addr().unwrap(),
@@ -45,6 +55,7 @@ impl Fake {
             news: Arc::new(watch::Sender::new(0)),
             accepting: Arc::default(),
             serving: Arc::default(),
+            tls,
         };
         fake.accept(listener);
         fake
@@ -56,7 +67,15 @@ impl Fake {
             while let Ok((stream, _)) = listener.accept().await {
                 let one = fake.clone();
                 let task = tokio::spawn(async move {
-                    let _ = one.serve(stream).await;
+                    let _ = stream.set_nodelay(true);
+                    match one.tls.clone() {
+                        None => drop(one.serve(stream).await),
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                let _ = one.serve(stream).await;
+                            }
+                        }
+                    }
                 });
                 fake.serving.lock().unwrap().push(task);
             }
@@ -134,8 +153,7 @@ impl Fake {
         }
     }
 
-    async fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
-        stream.set_nodelay(true)?;
+    async fn serve(&self, mut stream: impl Stream) -> std::io::Result<()> {
         let mut buffer = Vec::new();
         loop {
             let head_end = loop {
@@ -176,7 +194,7 @@ impl Fake {
         }
     }
 
-    async fn answer(&self, path: &str, body: &[u8], stream: &mut TcpStream) -> std::io::Result<()> {
+    async fn answer(&self, path: &str, body: &[u8], stream: &mut impl Stream) -> std::io::Result<()> {
         match path {
             "/link/v1/join" => {
                 self.heard
@@ -199,7 +217,7 @@ impl Fake {
         }
     }
 
-    async fn stream(&self, mut stream: TcpStream) -> std::io::Result<()> {
+    async fn stream(&self, mut stream: impl Stream) -> std::io::Result<()> {
         stream
             .write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
             .await?;
@@ -221,7 +239,7 @@ impl Fake {
     }
 }
 
-async fn answer(stream: &mut TcpStream, body: &impl serde::Serialize) -> std::io::Result<()> {
+async fn answer(stream: &mut impl Stream, body: &impl serde::Serialize) -> std::io::Result<()> {
     let body = serde_json::to_string(body).unwrap();
     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
     stream.write_all((head + &body).as_bytes()).await
