@@ -108,7 +108,7 @@ pub fn application(state: &ApplicationState) -> Value {
     };
     let mut shown = blueprint(&state.blueprint);
     shown["status"] = status.into();
-    shown["applicationPolicy"] = json!(policy);
+    shown["applicationPolicyId"] = json!(policy);
     shown["revision"] = state.revision.into();
     shown
 }

@@ -15,11 +15,13 @@ use axum::routing::get;
 use cartridge_orchestrator_plan::record::Entry;
 use cartridge_protocol::MemberId;
 use cartridge_protocol::link::LogLine;
+use futures_util::StreamExt as _;
 use futures_util::stream::unfold;
 use http::Method;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
 
 use super::members::unknown;
 use super::reply::Failure;
@@ -65,7 +67,8 @@ async fn events(State(api): State<Api>, Query(query): Query<EventsQuery>) -> Res
         return Ok(Json(list(&api.engine, begin, wanted.as_deref(), most).await?).into_response());
     }
     let tail = Tail { engine: api.engine, live, after: begin.after, ready: begin.ready, wanted, caught_up: false };
-    Ok(sse(unfold(tail, |mut tail| async move {
+    let stopping = tail.engine.stopping();
+    Ok(sse(stopping, unfold(tail, |mut tail| async move {
         let event = tail.next().await?;
         Some((frame(&event, Some(event.seq)), tail))
     })))
@@ -201,7 +204,8 @@ async fn logs(
         return Ok(Json(kept.iter().map(Line::from).collect::<Vec<_>>()).into_response());
     }
     let tail = LogTail { engine: api.engine, live, member, incarnation: None, after, ready: kept.into() };
-    Ok(sse(unfold(tail, |mut tail| async move {
+    let stopping = tail.engine.stopping();
+    Ok(sse(stopping, unfold(tail, |mut tail| async move {
         let line = tail.next().await?;
         Some((frame(&Line::from(&line), None), tail))
     })))
@@ -251,9 +255,10 @@ fn frame<T: Serialize>(value: &T, id: Option<u64>) -> Result<Frame, Infallible> 
     })
 }
 
-fn sse<S>(stream: S) -> Response
+/// Answers with a stream that ends when the server does.
+pub(crate) fn sse<S>(stopping: CancellationToken, stream: S) -> Response
 where
     S: futures_util::Stream<Item = Result<Frame, Infallible>> + Send + 'static,
 {
-    Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(10))).into_response()
+    Sse::new(stream.take_until(stopping.cancelled_owned())).keep_alive(KeepAlive::new().interval(Duration::from_secs(10))).into_response()
 }

@@ -19,23 +19,18 @@ pub async fn apply(client: &Client, options: &ApplyOptions) -> Result<(), Fault>
         let answer = client.ask(Method::PUT, &document.path(), Some(&document.body)).await.map_err(named)?;
         show::line(answer["message"].as_str().unwrap_or("applied"))?;
         if document.kind == Kind::Applications
-            && let Some(policy) = policy(&document, options)
+            && let Some(policy) = document.policy.as_ref().or(options.deploy.as_ref())
         {
-            deploy(client, &document, &policy).await?;
+            deploy(client, &document, policy).await?;
         }
     }
     Ok(())
 }
 
-fn policy(document: &Document, options: &ApplyOptions) -> Option<String> {
-    let own = document.body["applicationPolicy"].as_str().filter(|policy| !policy.is_empty());
-    own.map(str::to_owned).or_else(|| options.deploy.clone())
-}
-
 /// Deploys, unless it is deployed under this policy already: applying twice is the same as once.
 async fn deploy(client: &Client, document: &Document, policy: &str) -> Result<(), Fault> {
     let now = client.get(&document.own_path()).await?;
-    if now["status"] == "Deployed" && now["applicationPolicy"] == *policy {
+    if now["status"] == "Deployed" && now["applicationPolicyId"] == *policy {
         return Ok(());
     }
     let path = format!("applications/{}/deploy/{}", segment(&document.name), segment(policy));

@@ -25,7 +25,9 @@ pub struct Document {
     pub kind: Kind,
     /// Its name.
     pub name: String,
-    /// Itself.
+    /// Under which application policy it is to be deployed, if it says so.
+    pub policy: Option<String>,
+    /// Itself, without what only this program reads.
     pub body: Value,
 }
 
@@ -135,7 +137,7 @@ fn values(text: &str) -> Result<Vec<Value>, String> {
         .collect()
 }
 
-fn recognise(body: Value) -> Result<Document, String> {
+fn recognise(mut body: Value) -> Result<Document, String> {
     let kind = match body["kind"].as_str() {
         Some(named) => by_name(named).ok_or_else(|| {
             format!(
@@ -151,7 +153,12 @@ fn recognise(body: Value) -> Result<Document, String> {
         Value::Number(name) => name.to_string(),
         _ => return Err(format!("a document of kind {kind:?} has no {field:?}")),
     };
-    Ok(Document { kind, name, body })
+    let mut policy = None;
+    if let Some(fields) = body.as_object_mut() {
+        fields.remove("kind");
+        policy = fields.remove("applicationPolicy").and_then(|value| value.as_str().map(str::to_owned));
+    }
+    Ok(Document { kind, name, policy: policy.filter(|policy| !policy.is_empty()), body })
 }
 
 fn by_name(name: &str) -> Option<Kind> {
@@ -192,8 +199,11 @@ mod tests {
 
     #[test]
     fn yaml_documents_are_recognised_by_kind_and_by_shape() {
-        let text = "kind: Application\napplicationId: a\n---\ntype: php\ncategory: framework\n---\nid: p\nloadThresholds: {}\n";
-        let kinds: Vec<Kind> = read(Path::new("x"), text).unwrap().iter().map(|d| d.kind).collect();
+        let text = "kind: Application\napplicationId: a\napplicationPolicy: p\n---\ntype: php\ncategory: framework\n---\nid: p\nloadThresholds: {}\n";
+        let read = read(Path::new("x"), text).unwrap();
+        let kinds: Vec<Kind> = read.iter().map(|d| d.kind).collect();
+        assert!(read[0].body.get("kind").is_none() && read[0].body.get("applicationPolicy").is_none());
+        assert_eq!(read[0].policy.as_deref(), Some("p"));
         assert_eq!(kinds, [Kind::Applications, Kind::Cartridges, Kind::AutoscalingPolicies]);
     }
 

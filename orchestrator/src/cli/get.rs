@@ -194,7 +194,7 @@ fn cluster_state(row: &Value) -> String {
 
 fn application(row: &Value) -> Vec<String> {
     let aliases = names(&row["components"]["cartridges"], |c| text(&c["subscribableInfo"]["alias"]));
-    let policy = text(&row["applicationPolicy"]);
+    let policy = text(&row["applicationPolicyId"]);
     vec![text(&row["applicationId"]), text(&row["status"]), policy, aliases, text(&row["revision"])]
 }
 

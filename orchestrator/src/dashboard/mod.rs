@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::response::sse::{Event as Frame, KeepAlive, Sse};
+use axum::response::sse::Event as Frame;
 use axum::response::{IntoResponse, Response};
 use cartridge_protocol::ClusterId;
 use futures_util::stream::unfold;
@@ -24,7 +24,7 @@ use maud::{DOCTYPE, html};
 use tokio::sync::watch;
 
 use self::state::History;
-use crate::api::Api;
+use crate::api::{Api, sse};
 use crate::engine::Engine;
 
 const SCRIPT: &str = include_str!("app.js");
@@ -53,25 +53,22 @@ impl Dashboard {
         let weak = Arc::downgrade(&kept);
         tokio::spawn(async move {
             let mut news = engine.subscribe();
+            let mut points = tokio::time::interval(EVERY);
+            points.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+            let stopping = engine.stopping();
             loop {
-                let Some(kept) = weak.upgrade() else { return };
-                kept.sample(&engine, true);
-                drop(kept);
-                let pause = tokio::time::sleep(EVERY);
-                tokio::pin!(pause);
-                loop {
-                    tokio::select! {
-                        () = &mut pause => break,
-                        told = news.recv() => {
-                            // Lagging is no loss here: the state is sent as a whole.
-                            if matches!(told, Err(tokio::sync::broadcast::error::RecvError::Closed)) { return }
-                            tokio::time::sleep(AT_MOST_EVERY).await;
-                            news = news.resubscribe();
-                            let Some(kept) = weak.upgrade() else { return };
-                            kept.sample(&engine, false);
-                        }
+                let point = tokio::select! {
+                    () = stopping.cancelled() => return,
+                    _ = points.tick() => true,
+                    // Lagging is no loss here: the state is sent as a whole.
+                    _ = news.recv() => {
+                        tokio::time::sleep(AT_MOST_EVERY).await;
+                        news = news.resubscribe();
+                        false
                     }
-                }
+                };
+                let Some(kept) = weak.upgrade() else { return };
+                kept.sample(&engine, point);
             }
         });
         Self(kept)
@@ -152,7 +149,7 @@ pub async fn stream(State(api): State<Api>) -> Response {
         let text = Arc::clone(&states.borrow_and_update());
         Some((Ok::<_, Infallible>(Frame::default().data(&*text)), (states, false)))
     });
-    Sse::new(frames).keep_alive(KeepAlive::new().interval(Duration::from_secs(10))).into_response()
+    sse(api.engine.stopping(), frames)
 }
 
 fn guarded(kind: &'static str, body: String) -> Response {
