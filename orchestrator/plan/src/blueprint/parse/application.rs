@@ -25,6 +25,7 @@ pub(super) const FIELDS: &[&str] = &[
     "tenantDomain",
     "tenantAdminUsername",
     "applicationPolicyId",
+    "applicationPolicy",
     "revision",
 ];
 const COMPONENTS: &[&str] = &["cartridges", "groups", "dependencies"];

@@ -10,9 +10,11 @@ mod application;
 mod cartridge;
 mod dependencies;
 mod fault;
+mod lists;
 mod network_partition;
 mod policies;
 mod read;
+mod spelling;
 mod text;
 
 use std::collections::BTreeMap;

@@ -3,20 +3,18 @@
 //! It refuses to know any resource. A look that failed answers None after noting why; a missing optional field
 //! answers None without.
 
-use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use cartridge_protocol::InvalidId;
 use serde_json::{Map, Value};
 
 use super::fault::{Fault, Faults, MAX_FAULTS, is_secret, shown};
+use super::spelling::nearest;
 
 /// Longest name, in bytes.
 pub(super) const NAME: usize = 256;
 /// Longest free text, in bytes.
 pub(super) const TEXT: usize = 16 << 10;
-/// Most free properties of one thing.
-const PROPERTIES: usize = 256;
 
 /// Collects faults.
 #[derive(Default)]
@@ -268,129 +266,4 @@ impl Reader {
         }
         found
     }
-
-    /// The items of a list with their paths; one value stands for a list of one, nothing for an empty one.
-    pub(super) fn list<'a>(
-        &mut self,
-        object: &Object<'a>,
-        field: &str,
-        most: usize,
-    ) -> Vec<(String, &'a Value)> {
-        let path = object.path(field);
-        let items: &[Value] = match object.get(field) {
-            None => &[],
-            Some(Value::String(text)) if text.is_empty() => &[],
-            Some(Value::Array(items)) => items,
-            Some(one) => std::slice::from_ref(one),
-        };
-        if items.len() > most {
-            self.fault(&path, object.get(field), format!("at most {most} are accepted"));
-        }
-        let named = items.iter().take(most).enumerate();
-        named.map(|(i, item)| (format!("{path}[{i}]"), item)).collect()
-    }
-
-    /// A list of texts.
-    pub(super) fn texts(&mut self, object: &Object<'_>, field: &str, most: usize) -> Vec<String> {
-        let items = self.list(object, field, most);
-        items
-            .into_iter()
-            .filter_map(|(path, item)| self.value_text(&path, item, TEXT))
-            .collect()
-    }
-
-    /// Free properties: a list of `{"name", "value"}`, or an object. The last of a name wins.
-    pub(super) fn properties(&mut self, object: &Object<'_>, field: &str) -> BTreeMap<String, String> {
-        const FIELDS: &[&str] = &["name", "value"];
-        if let Some(Value::Object(fields)) = object.get(field)
-            && !fields.contains_key("name")
-        {
-            return self.map(object, field);
-        }
-        let mut found = BTreeMap::new();
-        for (path, item) in self.list(object, field, PROPERTIES) {
-            let Some(pair) = self.object(&path, item, FIELDS) else {
-                continue;
-            };
-            let name = self.needed(&pair, "name", |reader, o, f| reader.text(o, f, NAME));
-            let value = match pair.get("value") {
-                None => Some(String::new()),
-                Some(value) => self.value_text(&pair.path("value"), value, TEXT),
-            };
-            if let (Some(name), Some(value)) = (name, value) {
-                found.insert(name, value);
-            }
-        }
-        found
-    }
-
-    /// An object of texts.
-    pub(super) fn map(&mut self, object: &Object<'_>, field: &str) -> BTreeMap<String, String> {
-        let Some(value) = object.get(field) else {
-            return BTreeMap::new();
-        };
-        let path = object.path(field);
-        let Some(fields) = value.as_object() else {
-            self.fault(&path, Some(value), "must be an object of texts");
-            return BTreeMap::new();
-        };
-        if fields.len() > PROPERTIES {
-            self.fault(&path, Some(value), format!("at most {PROPERTIES} are accepted"));
-        }
-        let mut found = BTreeMap::new();
-        for (name, value) in fields.iter().take(PROPERTIES) {
-            if name.is_empty() || name.len() > NAME {
-                self.fault(
-                    &path,
-                    None,
-                    format!("holds a name of {} bytes; 1 to {NAME} are accepted", name.len()),
-                );
-            } else if let Some(value) = self.value_text(&format!("{path}.{name}"), value, TEXT) {
-                found.insert(name.clone(), value);
-            }
-        }
-        found
-    }
-
-    /// Notes each key that was there before.
-    pub(super) fn unique<'k>(&mut self, keys: impl Iterator<Item = (String, &'k str)>, what: &str) {
-        let mut seen: BTreeMap<&str, String> = BTreeMap::new();
-        for (path, key) in keys {
-            match seen.get(key) {
-                Some(first) => {
-                    let message = format!("{what} is used twice, first at {first}");
-                    self.fault(&path, Some(&Value::String(key.to_owned())), message);
-                }
-                None => {
-                    seen.insert(key, path);
-                }
-            }
-        }
-    }
-}
-
-/// The known name that a person may have meant.
-fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
-    let name: Vec<char> = name.to_lowercase().chars().take(64).collect();
-    let scored = known.iter().map(|candidate| {
-        let other: Vec<char> = candidate.to_lowercase().chars().collect();
-        (distance(&name, &other), *candidate)
-    });
-    let (edits, candidate) = scored.min()?;
-    (edits <= 1 + candidate.len() / 5).then_some(candidate)
-}
-
-/// Edits (insert, delete, replace) between two words.
-fn distance(a: &[char], b: &[char]) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
