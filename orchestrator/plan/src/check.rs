@@ -79,7 +79,10 @@ fn pause_is_kept(moment: &Moment<'_>) -> Result<(), Broken> {
             | Record::ReleaseProposed { .. }
     );
     if begins && moment.world.paused.is_some() {
-        return Err(broken("S32 pause is durable", format!("{:?} while paused", moment.record)));
+        return Err(broken(
+            "S32 pause is durable",
+            format!("{:?} while paused", moment.record),
+        ));
     }
     Ok(())
 }

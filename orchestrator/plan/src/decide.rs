@@ -102,7 +102,10 @@ pub fn decide(view: &View<'_>, scope: Scope<'_>) -> Planned {
         drains::decide(&mut draft, &application);
         undeploying::decide(&mut draft, &application);
         if draft.world().paused.is_some() {
-            draft.note_all(&application, "automation is paused: only what happens by itself is recorded");
+            draft.note_all(
+                &application,
+                "automation is paused: only what happens by itself is recorded",
+            );
             continue;
         }
         let sizes = sizing::decide(&mut draft, &application);

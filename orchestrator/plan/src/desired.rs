@@ -44,7 +44,9 @@ pub fn desired(world: &World, member: &MemberId) -> Option<Desired> {
         Role::Application => None,
     };
     let own = member.revision.max(cluster.told);
-    let revision = topology.as_ref().map_or(own, |topology| own.max(topology.revision));
+    let revision = topology
+        .as_ref()
+        .map_or(own, |topology| own.max(topology.revision));
     Some(Desired {
         revision,
         epoch: world.epoch,
@@ -77,7 +79,10 @@ fn artifacts(world: &World, cluster: &Cluster, member: &Member) -> Option<Desire
 /// What the balancers of this balancer cluster serve. None: it is no balancer cluster.
 pub fn topology(world: &World, balancer: &ClusterId) -> Option<Topology> {
     let balancer = world.clusters.get(balancer)?;
-    let Role::Balancer { network_partition: np } = &balancer.role else {
+    let Role::Balancer {
+        network_partition: np,
+    } = &balancer.role
+    else {
         return None;
     };
     let served: Vec<&Cluster> = in_order(world, &balancer.application)
@@ -130,9 +135,9 @@ fn endpoints_in(world: &World, cluster: &Cluster, np: &NetworkPartitionId) -> Ve
             let state = match &member.phase {
                 _ if takes_requests(member) => EndpointState::Ready,
                 MemberPhase::Suspended { .. } if none_ready => EndpointState::Ready,
-                MemberPhase::Suspended { .. } | MemberPhase::Updating { .. } | MemberPhase::Draining { .. } => {
-                    EndpointState::Draining
-                }
+                MemberPhase::Suspended { .. }
+                | MemberPhase::Updating { .. }
+                | MemberPhase::Draining { .. } => EndpointState::Draining,
                 _ => return None,
             };
             let instance = member.instance.as_ref()?;
@@ -148,7 +153,10 @@ fn endpoints_in(world: &World, cluster: &Cluster, np: &NetworkPartitionId) -> Ve
 }
 
 const fn takes_requests(member: &Member) -> bool {
-    matches!(member.phase, MemberPhase::Active | MemberPhase::Updating { live: true, .. })
+    matches!(
+        member.phase,
+        MemberPhase::Active | MemberPhase::Updating { live: true, .. }
+    )
 }
 
 /// Where clients reach an application. Network partitions that are being emptied are left out.
@@ -158,7 +166,10 @@ pub fn endpoints(world: &World, application: &ApplicationId) -> Vec<AccessPoint>
         return points;
     }
     for cluster in in_order(world, application) {
-        let in_use = cluster.instances.iter().filter(|(_, instance)| instance.ending.is_none());
+        let in_use = cluster
+            .instances
+            .iter()
+            .filter(|(_, instance)| instance.ending.is_none());
         for (np, _) in in_use {
             let ready = endpoints_in(world, cluster, np)
                 .iter()
@@ -194,5 +205,8 @@ fn in_order<'a>(world: &'a World, application: &'a ApplicationId) -> Vec<&'a Clu
 
 fn address(world: &World, np: &NetworkPartitionId) -> IpAddr {
     let found = world.network_partitions.get(np);
-    found.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), crate::blueprint::NetworkPartition::address)
+    found.map_or(
+        IpAddr::V4(Ipv4Addr::LOCALHOST),
+        crate::blueprint::NetworkPartition::address,
+    )
 }

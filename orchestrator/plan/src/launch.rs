@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use cartridge_protocol::launch::key;
 use cartridge_protocol::NetworkPartitionId;
+use cartridge_protocol::launch::key;
 
 use crate::blueprint::{Cartridge, NetworkPartition, OnRelease, PortMapping};
 use crate::step::MemberSpec;
@@ -29,7 +29,11 @@ pub fn spec(world: &World, member: &Member) -> Option<MemberSpec> {
         partition: member.partition.clone(),
         address: np.address(),
         balancer,
-        ports: if balancer { proxied(world, cluster) } else { own(world, cluster) },
+        ports: if balancer {
+            proxied(world, cluster)
+        } else {
+            own(world, cluster)
+        },
         parameters: parameters(world, cluster, np, member),
     })
 }
@@ -37,7 +41,10 @@ pub fn spec(world: &World, member: &Member) -> Option<MemberSpec> {
 fn own(world: &World, cluster: &Cluster) -> BTreeMap<String, u16> {
     let cartridge = world.cartridges.get(&cluster.cartridge);
     let mappings = cartridge.map_or(&[][..], |cartridge| &cartridge.port_mapping);
-    mappings.iter().map(|mapping| (mapping.name.clone(), mapping.port)).collect()
+    mappings
+        .iter()
+        .map(|mapping| (mapping.name.clone(), mapping.port))
+        .collect()
 }
 
 /// The ports that clients connect to, by `<alias>-<port mapping>`.
@@ -45,13 +52,20 @@ fn proxied(world: &World, balancer: &Cluster) -> BTreeMap<String, u16> {
     let clusters = world.clusters_of(&balancer.application);
     clusters
         .flat_map(|cluster| {
-            let named = move |mapping: &PortMapping| (format!("{}-{}", cluster.alias, mapping.name), mapping.proxy_port);
+            let named = move |mapping: &PortMapping| {
+                (format!("{}-{}", cluster.alias, mapping.name), mapping.proxy_port)
+            };
             world.balanced_ports(cluster).map(named)
         })
         .collect()
 }
 
-fn parameters(world: &World, cluster: &Cluster, np: &NetworkPartition, member: &Member) -> BTreeMap<String, String> {
+fn parameters(
+    world: &World,
+    cluster: &Cluster,
+    np: &NetworkPartition,
+    member: &Member,
+) -> BTreeMap<String, String> {
     let state = world.applications.get(&cluster.application);
     let cartridge = world.cartridges.get(&cluster.cartridge);
     let mut all = payload(cartridge, np);
@@ -61,7 +75,10 @@ fn parameters(world: &World, cluster: &Cluster, np: &NetworkPartition, member: &
         (key::APPLICATION_ID, cluster.application.to_string()),
         (key::SERVICE_NAME, cluster.cartridge.to_string()),
         (key::CLUSTER_ID, cluster.id.to_string()),
-        (key::CLUSTER_INSTANCE_ID, format!("{}-{instance}", cluster.application)),
+        (
+            key::CLUSTER_INSTANCE_ID,
+            format!("{}-{instance}", cluster.application),
+        ),
         (key::MEMBER_ID, member.id.to_string()),
         (key::CARTRIDGE_ALIAS, cluster.alias.clone()),
         (key::MULTITENANT, multi_tenant.to_string()),
@@ -134,7 +151,10 @@ fn json(value: &impl serde::Serialize) -> String {
 
 fn port_mappings(mappings: &[PortMapping]) -> String {
     let row = |m: &PortMapping| {
-        format!("NAME:{}|PROTOCOL:{}|PORT:{}|PROXY_PORT:{}", m.name, m.protocol, m.port, m.proxy_port)
+        format!(
+            "NAME:{}|PROTOCOL:{}|PORT:{}|PROXY_PORT:{}",
+            m.name, m.protocol, m.port, m.proxy_port
+        )
     };
     mappings.iter().map(row).collect::<Vec<_>>().join(";")
 }
@@ -145,6 +165,8 @@ fn instance_number(world: &World, state: &ApplicationState, np: &NetworkPartitio
         ApplicationStatus::Deployed { policy } => world.application_policies.get(policy),
         _ => None,
     };
-    let mut places = policy.into_iter().flat_map(|policy| policy.groups.iter().flatten());
+    let mut places = policy
+        .into_iter()
+        .flat_map(|policy| policy.groups.iter().flatten());
     places.position(|place| place == np).map_or(1, |place| place + 1)
 }

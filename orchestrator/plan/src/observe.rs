@@ -46,10 +46,14 @@ impl Observations {
 
     /// Forgets members and clusters that no longer exist: nothing here outgrows the world.
     pub fn forget(&mut self, world: &World) {
-        self.members.retain(|member, _| world.members.contains_key(member));
-        self.instances.retain(|member, _| world.members.contains_key(member));
-        self.clusters.retain(|(cluster, _), _| world.clusters.contains_key(cluster));
-        self.recommended.retain(|cluster, _| world.clusters.contains_key(cluster));
+        self.members
+            .retain(|member, _| world.members.contains_key(member));
+        self.instances
+            .retain(|member, _| world.members.contains_key(member));
+        self.clusters
+            .retain(|(cluster, _), _| world.clusters.contains_key(cluster));
+        self.recommended
+            .retain(|cluster, _| world.clusters.contains_key(cluster));
     }
 }
 

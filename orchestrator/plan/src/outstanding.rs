@@ -33,7 +33,11 @@ fn step(world: &World, member: &Member, now: Millis) -> Option<Step> {
         return None;
     };
     Some(Step::Remove {
-        provider: world.network_partitions.get(&member.network_partition)?.provider.clone(),
+        provider: world
+            .network_partitions
+            .get(&member.network_partition)?
+            .provider
+            .clone(),
         member: member.id.clone(),
         incarnation: member.incarnation,
     })

@@ -10,7 +10,9 @@ use crate::world::{ApplicationStatus, Cluster, Member, MemberPhase, Role, World}
 const LIMIT: Millis = Millis::from_secs(30);
 
 pub(super) fn order(moment: &Moment<'_>) -> Result<(), Broken> {
-    let (Record::MemberStopping { member: id, .. } | Record::MemberCleared { member: id, .. }) = moment.record else {
+    let (Record::MemberStopping { member: id, .. } | Record::MemberCleared { member: id, .. }) =
+        moment.record
+    else {
         return Ok(());
     };
     let found = moment.world.members.get(id);
@@ -35,7 +37,10 @@ fn exempt(world: &World, cluster: &Cluster, member: &Member) -> bool {
         .get(&cluster.application)
         .is_some_and(|state| matches!(state.status, ApplicationStatus::Undeploying { force: true }));
     let proxied = world.cartridges.get(&cluster.cartridge).is_some_and(|cartridge| {
-        cartridge.port_mapping.iter().any(|mapping| mapping.proxy_port > 0)
+        cartridge
+            .port_mapping
+            .iter()
+            .any(|mapping| mapping.proxy_port > 0)
     });
     forced || !proxied || cluster.role != Role::Application || member.credential_sha256.is_none()
 }
@@ -49,11 +54,17 @@ fn balancers<'a>(world: &'a World, cluster: &'a Cluster, member: &'a Member) -> 
         });
         let sends = !matches!(
             m.phase,
-            MemberPhase::Planned { .. } | MemberPhase::Ensured | MemberPhase::Starting | MemberPhase::Ended { .. }
+            MemberPhase::Planned { .. }
+                | MemberPhase::Ensured
+                | MemberPhase::Starting
+                | MemberPhase::Ended { .. }
         );
         role && sends && m.network_partition == member.network_partition
     };
-    let all = world.clusters.values().filter(|of| of.application == cluster.application);
+    let all = world
+        .clusters
+        .values()
+        .filter(|of| of.application == cluster.application);
     all.flat_map(|of| &of.members)
         .filter_map(|id| world.members.get(id))
         .filter(stands)
@@ -65,7 +76,10 @@ fn released(moment: &Moment<'_>, member: &Member, balancer: &MemberId) -> Result
     let key = (member.cluster.clone(), member.network_partition.clone());
     let fault = |problem: String| Err(broken("S14 drain", problem));
     let Some(reading) = moment.seen.clusters.get(&key) else {
-        return fault(format!("{balancer} never said whether it lets go of {}", member.id));
+        return fault(format!(
+            "{balancer} never said whether it lets go of {}",
+            member.id
+        ));
     };
     if reading.revision < member.revision || reading.heard < member.since {
         return fault(format!(

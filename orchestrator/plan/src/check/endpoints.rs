@@ -57,10 +57,15 @@ pub(super) fn not_emptied(before: &World, after: &World) -> Result<(), Broken> {
             .flat_map(|topology| topology.clusters)
             .find(|row| row.cluster == cluster)
             .is_none_or(|row| row.stopped);
-        let left = now.get(&(cluster.clone(), np)).is_some_and(|left| !left.is_empty());
+        let left = now
+            .get(&(cluster.clone(), np))
+            .is_some_and(|left| !left.is_empty());
         let taken = members.iter().find(|id| {
             let phase = after.members.get(*id).map(|member| &member.phase);
-            matches!(phase, Some(MemberPhase::Draining { .. } | MemberPhase::Updating { live: false, .. }))
+            matches!(
+                phase,
+                Some(MemberPhase::Draining { .. } | MemberPhase::Updating { live: false, .. })
+            )
         });
         if let Some(taken) = taken.filter(|_| !row_stopped && !left) {
             let problem = format!("{taken} was the last endpoint of {cluster}");
@@ -74,7 +79,10 @@ fn ready(world: &World) -> BTreeMap<(ClusterId, String), Vec<MemberId>> {
     let mut all = BTreeMap::new();
     for topology in topologies(world) {
         for row in topology.clusters {
-            let ready = row.endpoints.into_iter().filter(|e| e.state == EndpointState::Ready);
+            let ready = row
+                .endpoints
+                .into_iter()
+                .filter(|e| e.state == EndpointState::Ready);
             let key = (row.cluster, topology.network_partition.to_string());
             all.insert(key, ready.map(|endpoint| endpoint.member).collect::<Vec<_>>());
         }

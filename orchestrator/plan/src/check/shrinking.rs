@@ -47,23 +47,45 @@ pub(super) fn budget(moment: &Moment<'_>) -> Result<(), Broken> {
         return Ok(());
     };
     let minute = Millis::from_secs(60);
-    let spent = cluster.drains.iter().filter(|at| moment.now.since(**at) < minute).count();
+    let spent = cluster
+        .drains
+        .iter()
+        .filter(|at| moment.now.since(**at) < minute)
+        .count();
     let most = (serving(moment.world, cluster).count() / 10).max(1);
     if spent >= most {
-        let problem = format!("{} would be number {} of {most} taken out within a minute", member.id, spent + 1);
+        let problem = format!(
+            "{} would be number {} of {most} taken out within a minute",
+            member.id,
+            spent + 1
+        );
         return Err(broken("S7 destruction budget", problem));
     }
-    let desired = cluster.instances.get(&member.network_partition).map_or(0, |i| i.desired);
-    let there = |m: &&Member| m.network_partition == member.network_partition && m.phase == MemberPhase::Active;
-    let others = serving(moment.world, cluster).filter(there).filter(|m| m.id != member.id).count();
+    let desired = cluster
+        .instances
+        .get(&member.network_partition)
+        .map_or(0, |i| i.desired);
+    let there =
+        |m: &&Member| m.network_partition == member.network_partition && m.phase == MemberPhase::Active;
+    let others = serving(moment.world, cluster)
+        .filter(there)
+        .filter(|m| m.id != member.id)
+        .count();
     if desired > 0 && others == 0 {
-        return Err(broken("S13 non-empty endpoints", format!("{} is the last one ready", member.id)));
+        return Err(broken(
+            "S13 non-empty endpoints",
+            format!("{} is the last one ready", member.id),
+        ));
     }
     Ok(())
 }
 
 fn heard(moment: &Moment<'_>, member: &MemberId, within: Millis) -> bool {
-    let said = moment.seen.members.get(member).map_or(Millis::ZERO, |said| said.heard);
+    let said = moment
+        .seen
+        .members
+        .get(member)
+        .map_or(Millis::ZERO, |said| said.heard);
     moment.now.since(said.max(moment.seen.began)) <= within
 }
 
@@ -76,7 +98,9 @@ pub(super) fn ignorance(moment: &Moment<'_>) -> Result<(), Broken> {
             let stands = member.filter(|member| !matches!(member.phase, MemberPhase::Updating { .. }));
             stands.and_then(|member| moment.world.clusters.get(&member.cluster))
         }
-        Record::ClusterResized { cluster, from, to, .. } if to < from => {
+        Record::ClusterResized {
+            cluster, from, to, ..
+        } if to < from => {
             let cluster = moment.world.clusters.get(cluster);
             cluster.filter(|cluster| cluster.ordered_size.is_none() && *from <= cluster.max)
         }
@@ -90,7 +114,10 @@ pub(super) fn ignorance(moment: &Moment<'_>) -> Result<(), Broken> {
         .filter(|member| heard(moment, &member.id, Millis::from_secs(5)))
         .count();
     if fresh * 5 < all * 4 {
-        let problem = format!("{fresh} of {all} members of {} are heard: {:?}", cluster.id, moment.record);
+        let problem = format!(
+            "{fresh} of {all} members of {} are heard: {:?}",
+            cluster.id, moment.record
+        );
         return Err(broken("S8 ignorance freezes", problem));
     }
     Ok(())
@@ -106,7 +133,10 @@ pub(super) fn bounds(moment: &Moment<'_>) -> Result<(), Broken> {
     };
     let fits = (cluster.min..=cluster.max).contains(to);
     if !fits && cluster.role == Role::Application {
-        let problem = format!("{} members of {}, {} to {} may be", to, cluster.id, cluster.min, cluster.max);
+        let problem = format!(
+            "{} members of {}, {} to {} may be",
+            to, cluster.id, cluster.min, cluster.max
+        );
         return Err(broken("S6 bounds", problem));
     }
     Ok(())
@@ -133,7 +163,10 @@ pub(super) fn most(before: &World, after: &World) -> Result<(), Broken> {
             };
             let (had, has) = (count(before), count(after));
             if has > had && has > instance.desired as usize {
-                let problem = format!("{has} members of {} in {np}, {} are wanted", cluster.id, instance.desired);
+                let problem = format!(
+                    "{has} members of {} in {np}, {} are wanted",
+                    cluster.id, instance.desired
+                );
                 return Err(broken("S6 bounds", problem));
             }
         }

@@ -35,7 +35,10 @@ pub(super) fn decide(draft: &mut Draft<'_>, application: &ApplicationId, sizes: 
     if let Some(reason) = overflow(sizes) {
         match groups.iter().find(|group| !in_use(draft.world(), group)) {
             Some(next) => start(draft, application, next, &reason),
-            None => draft.note_all(application, &format!("{reason}, and no further network partition is left")),
+            None => draft.note_all(
+                application,
+                &format!("{reason}, and no further network partition is left"),
+            ),
         }
     } else if last > 0 && fits_without(draft, sizes, last) {
         end(draft, application, &groups[last]);
@@ -88,7 +91,10 @@ fn fits_before(draft: &Draft<'_>, cluster: &Cluster, size: &Size, last: usize) -
         return Err(None);
     }
     let world = draft.world();
-    let policy = cluster.autoscaling_policy.as_ref().and_then(|id| world.autoscaling_policies.get(id));
+    let policy = cluster
+        .autoscaling_policy
+        .as_ref()
+        .and_then(|id| world.autoscaling_policies.get(id));
     let span = policy.map_or(Millis::ZERO, scale::stabilization);
     for slot in size.layout.groups.get(last).into_iter().flatten() {
         let Some(instance) = cluster.instances.get(&slot.network_partition) else {
@@ -102,14 +108,24 @@ fn fits_before(draft: &Draft<'_>, cluster: &Cluster, size: &Size, last: usize) -
             return Err(Some(calm));
         }
     }
-    let earlier = size.layout.groups.iter().take(last).flatten().map(|slot| &slot.network_partition);
+    let earlier = size
+        .layout
+        .groups
+        .iter()
+        .take(last)
+        .flatten()
+        .map(|slot| &slot.network_partition);
     let stand: usize = earlier
         .map(|np| {
             let ready = |member: &&Member| member.phase == MemberPhase::Active;
             world.members_in(cluster, np).filter(ready).count()
         })
         .sum();
-    if stand >= needed as usize { Ok(()) } else { Err(None) }
+    if stand >= needed as usize {
+        Ok(())
+    } else {
+        Err(None)
+    }
 }
 
 fn end(draft: &mut Draft<'_>, application: &ApplicationId, group: &[NetworkPartitionId]) {

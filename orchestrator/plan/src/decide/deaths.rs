@@ -6,8 +6,8 @@ use cartridge_protocol::link::Phase;
 use cartridge_protocol::{ApplicationId, ClusterId, Millis};
 
 use super::draft::Draft;
-use super::limits::{ATTEMPTS, SILENCE, START, UPDATE, budget};
 use super::hearing;
+use super::limits::{ATTEMPTS, SILENCE, START, UPDATE, budget};
 use crate::observe::InstanceObservation;
 use crate::record::Record;
 use crate::world::{Member, MemberPhase};
@@ -50,7 +50,9 @@ fn confirmed(draft: &Draft<'_>, member: &Member) -> Option<String> {
     if matches!(member.phase, MemberPhase::Ended { .. } | MemberPhase::Stopping) {
         return None;
     }
-    if let Some(InstanceObservation::Gone { incarnation, reason, .. }) = draft.seen.instances.get(&member.id)
+    if let Some(InstanceObservation::Gone {
+        incarnation, reason, ..
+    }) = draft.seen.instances.get(&member.id)
         && *incarnation == member.incarnation
         && !matches!(member.phase, MemberPhase::Planned { .. })
     {
@@ -109,10 +111,17 @@ fn silent(draft: &mut Draft<'_>, id: &ClusterId) {
         return;
     };
     let (mut lost, mut due) = (Vec::new(), Vec::new());
-    for member in draft.world().members_of(cluster).filter(|member| member.phase.serves()) {
+    for member in draft
+        .world()
+        .members_of(cluster)
+        .filter(|member| member.phase.serves())
+    {
         let heard = hearing::last_heard(draft.seen, member);
         if draft.now.since(heard) > SILENCE {
-            lost.push(failed(member, format!("it was not heard for {}", draft.now.since(heard))));
+            lost.push(failed(
+                member,
+                format!("it was not heard for {}", draft.now.since(heard)),
+            ));
         } else {
             due.push(heard.plus(SILENCE).plus(Millis(1)));
         }
@@ -122,17 +131,34 @@ fn silent(draft: &mut Draft<'_>, id: &ClusterId) {
         return;
     }
     if let Some(brake) = brake(draft, id) {
-        draft.note(id, format!("{} members are silent, none is replaced: {brake}", lost.len()));
+        draft.note(
+            id,
+            format!("{} members are silent, none is replaced: {brake}", lost.len()),
+        );
         return;
     }
     let Some(cluster) = draft.world().clusters.get(id) else {
         return;
     };
-    let serving = draft.world().members_of(cluster).filter(|m| m.phase.serves()).count();
-    let coming = draft.world().members_of(cluster).filter(|m| m.phase.is_coming()).count();
+    let serving = draft
+        .world()
+        .members_of(cluster)
+        .filter(|m| m.phase.serves())
+        .count();
+    let coming = draft
+        .world()
+        .members_of(cluster)
+        .filter(|m| m.phase.is_coming())
+        .count();
     let room = budget(serving).saturating_sub(coming);
     if room < lost.len() {
-        draft.note(id, format!("{} silent members wait until replacements stand", lost.len() - room));
+        draft.note(
+            id,
+            format!(
+                "{} silent members wait until replacements stand",
+                lost.len() - room
+            ),
+        );
     }
     draft.extend(lost.into_iter().take(room));
 }
@@ -146,7 +172,10 @@ fn brake(draft: &Draft<'_>, id: &ClusterId) -> Option<String> {
     let cluster = world.clusters.get(id)?;
     let here = hearing::tally(world, draft.seen, draft.now, cluster);
     if here.brakes() {
-        return Some(format!("{} of {} of its cluster are silent", here.stale, here.serving));
+        return Some(format!(
+            "{} of {} of its cluster are silent",
+            here.stale, here.serving
+        ));
     }
     cluster.instances.keys().find_map(|np| {
         let tally = draft.tallies.get(np).filter(|tally| tally.brakes())?;

@@ -31,7 +31,9 @@ pub(super) struct Draft<'a> {
 impl<'a> Draft<'a> {
     pub fn new(view: &View<'a>) -> Self {
         let tallies = hearing::tally_by_network_partition(view);
-        let fleet = tallies.values().fold(Tally::default(), |sum, tally| sum.plus(*tally));
+        let fleet = tallies
+            .values()
+            .fold(Tally::default(), |sum, tally| sum.plus(*tally));
         Self {
             world: Cow::Borrowed(view.world),
             seen: view.seen,
@@ -58,7 +60,9 @@ impl<'a> Draft<'a> {
         if let Err(fault) = self.world.fits(&entry.record) {
             debug_assert!(false, "decided what does not fit: {fault}: {:?}", entry.record);
             if let Some(report) = self.reports.values_mut().next() {
-                report.notes.push(format!("left out, because it does not fit: {fault}"));
+                report
+                    .notes
+                    .push(format!("left out, because it does not fit: {fault}"));
             }
             return;
         }

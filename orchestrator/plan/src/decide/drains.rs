@@ -22,7 +22,9 @@ pub(super) fn decide(draft: &mut Draft<'_>, application: &ApplicationId) {
                     Some(reason) => records.extend(stop(member, reason)),
                     None => due.push(member.since.plus(DRAIN)),
                 },
-                MemberPhase::Stopping if draft.now.since(member.since) >= STOP => records.push(stopped(member)),
+                MemberPhase::Stopping if draft.now.since(member.since) >= STOP => {
+                    records.push(stopped(member))
+                }
                 MemberPhase::Stopping => due.push(member.since.plus(STOP)),
                 MemberPhase::Updating { cleared: false, .. } => {
                     if let_go(draft, member) || draft.now.since(member.since) >= DRAIN {
@@ -65,7 +67,11 @@ fn stopped(member: &Member) -> Record {
 
 fn may_stop(draft: &Draft<'_>, member: &Member) -> Option<&'static str> {
     let cluster = draft.world().clusters.get(&member.cluster)?;
-    let status = draft.world().applications.get(&cluster.application).map(|state| &state.status);
+    let status = draft
+        .world()
+        .applications
+        .get(&cluster.application)
+        .map(|state| &state.status);
     if member.credential_sha256.is_none() {
         Some("it never joined")
     } else if matches!(cluster.role, Role::Balancer { .. }) {
@@ -98,6 +104,9 @@ pub(super) fn let_go(draft: &Draft<'_>, member: &Member) -> bool {
         .is_some_and(|reading| {
             reading.heard >= member.since
                 && reading.revision >= member.revision
-                && reading.members.get(&member.id).is_none_or(|in_flight| *in_flight == 0)
+                && reading
+                    .members
+                    .get(&member.id)
+                    .is_none_or(|in_flight| *in_flight == 0)
         })
 }

@@ -97,7 +97,10 @@ impl Layout {
     /// needed is not part of it.
     pub fn current(&self) -> u32 {
         let mut total: u32 = 0;
-        let used = self.groups.iter().map(|group| group.iter().filter(|slot| slot.in_use));
+        let used = self
+            .groups
+            .iter()
+            .map(|group| group.iter().filter(|slot| slot.in_use));
         for (index, group) in used.enumerate() {
             let slots: Vec<&Slot> = group.collect();
             if slots.is_empty() {

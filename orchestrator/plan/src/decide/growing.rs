@@ -19,7 +19,10 @@ pub(super) fn decide(draft: &mut Draft<'_>, application: &ApplicationId) {
         let Some(cluster) = draft.world().clusters.get(&id) else {
             continue;
         };
-        let stand = cluster.instances.iter().filter(|(_, instance)| instance.ending.is_none());
+        let stand = cluster
+            .instances
+            .iter()
+            .filter(|(_, instance)| instance.ending.is_none());
         let places: Vec<NetworkPartitionId> = stand.map(|(np, _)| np.clone()).collect();
         for np in places {
             fill(draft, &id, &np);
@@ -44,7 +47,10 @@ fn fill(draft: &mut Draft<'_>, id: &ClusterId, np: &NetworkPartitionId) {
         let member = cluster.id.member(cluster.next_member);
         let (Some(partition), Ok(member)) = (place, member) else {
             let missing = desired - number;
-            draft.note(id, format!("{missing} members are missing in {np}: there is no room"));
+            draft.note(
+                id,
+                format!("{missing} members are missing in {np}: there is no room"),
+            );
             return;
         };
         draft.push(Record::MemberPlanned {
@@ -64,13 +70,20 @@ fn standing(world: &World, id: &ClusterId, np: &NetworkPartitionId) -> Option<(u
     let desired = cluster.instances.get(np)?.desired;
     // A balancer's ports are free only when nothing is left of the one before.
     let counts = |leaving: bool| !leaving || matches!(cluster.role, Role::Balancer { .. });
-    let have = world.members_in(cluster, np).filter(|member| counts(member.phase.is_leaving())).count();
+    let have = world
+        .members_in(cluster, np)
+        .filter(|member| counts(member.phase.is_leaving()))
+        .count();
     Some((u32::try_from(have).unwrap_or(u32::MAX), desired))
 }
 
 /// Starts that failed in a row make the next one wait.
 fn waits(draft: &mut Draft<'_>, id: &ClusterId, np: &NetworkPartitionId) -> bool {
-    let instance = draft.world().clusters.get(id).and_then(|cluster| cluster.instances.get(np));
+    let instance = draft
+        .world()
+        .clusters
+        .get(id)
+        .and_then(|cluster| cluster.instances.get(np));
     let Some((failures, failed)) = instance.map(|instance| (instance.failures, instance.failed)) else {
         return false;
     };
@@ -79,7 +92,10 @@ fn waits(draft: &mut Draft<'_>, id: &ClusterId, np: &NetworkPartitionId) -> bool
     if draft.now >= due {
         return false;
     }
-    draft.note(id, format!("{failures} members in a row never became ready in {np}: the next waits {wait}"));
+    draft.note(
+        id,
+        format!("{failures} members in a row never became ready in {np}: the next waits {wait}"),
+    );
     draft.wake_at(due);
     true
 }

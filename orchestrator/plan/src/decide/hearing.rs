@@ -37,12 +37,14 @@ impl Tally {
     }
 
     fn of<'a>(members: impl Iterator<Item = &'a Member>, seen: &Observations, now: Millis) -> Self {
-        members.filter(|member| member.phase.serves()).fold(Self::default(), |sum, member| {
-            sum.plus(Self {
-                serving: 1,
-                stale: usize::from(silence(seen, now, member) > FRESH),
+        members
+            .filter(|member| member.phase.serves())
+            .fold(Self::default(), |sum, member| {
+                sum.plus(Self {
+                    serving: 1,
+                    stale: usize::from(silence(seen, now, member) > FRESH),
+                })
             })
-        })
     }
 }
 
@@ -54,7 +56,11 @@ pub(super) fn said<'a>(seen: &'a Observations, member: &Member) -> Option<&'a Me
 }
 
 /// What it said, if that was lately.
-pub(super) fn said_lately<'a>(seen: &'a Observations, now: Millis, member: &Member) -> Option<&'a MemberObservation> {
+pub(super) fn said_lately<'a>(
+    seen: &'a Observations,
+    now: Millis,
+    member: &Member,
+) -> Option<&'a MemberObservation> {
     said(seen, member).filter(|said| now.since(said.heard) <= FRESH)
 }
 

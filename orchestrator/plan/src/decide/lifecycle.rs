@@ -2,8 +2,8 @@
 //!
 //! This file refuses to take anything away from anybody.
 
-use cartridge_protocol::link::Phase;
 use cartridge_protocol::ApplicationId;
+use cartridge_protocol::link::Phase;
 
 use super::draft::Draft;
 use super::hearing;

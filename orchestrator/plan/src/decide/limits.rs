@@ -37,6 +37,8 @@ pub fn wait_after(failures: u32) -> Millis {
     if failures < FREE_FAILURES {
         return Millis::ZERO;
     }
-    let doubled = FIRST_WAIT.0.saturating_mul(1 << (failures - FREE_FAILURES).min(16));
+    let doubled = FIRST_WAIT
+        .0
+        .saturating_mul(1 << (failures - FREE_FAILURES).min(16));
     Millis(doubled.min(LONGEST_WAIT.0))
 }

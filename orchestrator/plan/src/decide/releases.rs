@@ -57,7 +57,12 @@ fn refusal(draft: &Draft<'_>, cluster: &Cluster, member: &Member, proposed: &Com
     // An earlier attempt at the same commit does not count: the status must know of the present order.
     let ordered = rollout::revision_of_order(cluster, member);
     let said = hearing::said(draft.seen, member).filter(|said| said.status.revision >= ordered);
-    let refused = said.and_then(|said| said.status.refused.iter().find(|refused| refused.commit == *proposed));
+    let refused = said.and_then(|said| {
+        said.status
+            .refused
+            .iter()
+            .find(|refused| refused.commit == *proposed)
+    });
     if let Some(refused) = refused {
         return Some(format!("{} refused it: {}", member.id, refused.reason));
     }
@@ -68,7 +73,10 @@ fn refusal(draft: &Draft<'_>, cluster: &Cluster, member: &Member, proposed: &Com
 
 /// The branch has a new head.
 fn propose(draft: &Draft<'_>, cluster: &Cluster) -> Vec<Record> {
-    let branch = cluster.repository.as_ref().map_or("", |repository| repository.branch.as_str());
+    let branch = cluster
+        .repository
+        .as_ref()
+        .map_or("", |repository| repository.branch.as_str());
     if cluster.release.pinned {
         return Vec::new();
     }
@@ -81,7 +89,12 @@ fn propose(draft: &Draft<'_>, cluster: &Cluster) -> Vec<Record> {
         .collect();
     heads.sort_unstable();
     let head = next_head(&cluster.release, &heads).map(|head| (head, format!("head of {branch}")));
-    let retreat = || Some((retreat(draft, cluster)?, "the newest that was not refused".to_owned()));
+    let retreat = || {
+        Some((
+            retreat(draft, cluster)?,
+            "the newest that was not refused".to_owned(),
+        ))
+    };
     let proposed = head.or_else(retreat).map(|(commit, by)| Record::ReleaseProposed {
         cluster: cluster.id.clone(),
         commit: commit.clone(),
@@ -99,9 +112,15 @@ fn retreat<'a>(draft: &'a Draft<'_>, cluster: &'a Cluster) -> Option<&'a CommitI
     }
     let world = draft.world();
     let rejected = |commit: &CommitId| cluster.release.rejected.iter().any(|r| r.commit == *commit);
-    let has = |member: &Member, commit: &CommitId| member.phase.serves() && member.release.as_ref() == Some(commit);
+    let has =
+        |member: &Member, commit: &CommitId| member.phase.serves() && member.release.as_ref() == Some(commit);
     let served = |commit: &&CommitId| world.members_of(cluster).any(|member| has(member, commit));
-    let mut open = cluster.release.passed.iter().rev().filter(|commit| !rejected(commit));
+    let mut open = cluster
+        .release
+        .passed
+        .iter()
+        .rev()
+        .filter(|commit| !rejected(commit));
     open.clone().find(served).or_else(|| open.next())
 }
 
@@ -117,7 +136,9 @@ fn next_head<'a>(release: &ReleaseState, heads: &[(Millis, &'a CommitId)]) -> Op
         return Some(commit);
     }
     let distinct: BTreeSet<&CommitId> = heads.iter().map(|(_, commit)| *commit).collect();
-    let agreed = (distinct.len() == 1).then(|| heads.first().map(|(_, commit)| *commit)).flatten()?;
+    let agreed = (distinct.len() == 1)
+        .then(|| heads.first().map(|(_, commit)| *commit))
+        .flatten()?;
     (release.proposed.is_none() && !standing(agreed)).then_some(agreed)
 }
 
@@ -126,9 +147,14 @@ fn accept(draft: &Draft<'_>, cluster: &Cluster) -> Vec<Record> {
     let Some(proposed) = &cluster.release.proposed else {
         return Vec::new();
     };
-    let mut serving = draft.world().members_of(cluster).filter(|member| member.phase.serves()).peekable();
+    let mut serving = draft
+        .world()
+        .members_of(cluster)
+        .filter(|member| member.phase.serves())
+        .peekable();
     let any = serving.peek().is_some();
-    let has = |member: &Member| member.release.as_ref() == Some(proposed) && member.phase == MemberPhase::Active;
+    let has =
+        |member: &Member| member.release.as_ref() == Some(proposed) && member.phase == MemberPhase::Active;
     let accepted = (any && serving.all(has)).then(|| Record::ReleaseAccepted {
         cluster: cluster.id.clone(),
         commit: proposed.clone(),
@@ -138,6 +164,9 @@ fn accept(draft: &Draft<'_>, cluster: &Cluster) -> Vec<Record> {
 
 /// The commit that a cluster's members should have at the moment.
 pub(super) fn target(cluster: &Cluster) -> Option<&CommitId> {
-    cluster.release.proposed.as_ref().or(cluster.release.accepted.as_ref())
+    cluster
+        .release
+        .proposed
+        .as_ref()
+        .or(cluster.release.accepted.as_ref())
 }
-

@@ -44,7 +44,11 @@ fn resize(
         network_partition,
         from,
         to,
-        factor: if least { "minimum".into() } else { size.factor.clone() },
+        factor: if least {
+            "minimum".into()
+        } else {
+            size.factor.clone()
+        },
         reason: size.reason.clone(),
     }
 }

@@ -93,7 +93,10 @@ pub(super) fn begin(draft: &Draft<'_>, cluster: &Cluster) -> Vec<Record> {
     // Those that do not serve anyway go first.
     waiting.sort_by_key(|member| member.phase == MemberPhase::Active);
     let out = |member: &&Member| {
-        matches!(member.phase, MemberPhase::Updating { .. } | MemberPhase::Draining { .. })
+        matches!(
+            member.phase,
+            MemberPhase::Updating { .. } | MemberPhase::Draining { .. }
+        )
     };
     let under_way = world.members_of(cluster).filter(out).count();
     let mut places = allowed(draft, cluster, target, tally.serving).saturating_sub(under_way);
@@ -118,7 +121,8 @@ pub(super) fn begin(draft: &Draft<'_>, cluster: &Cluster) -> Vec<Record> {
 
 /// One until one member has proven it, then a quarter.
 fn allowed(draft: &Draft<'_>, cluster: &Cluster, target: &CommitId, serving: usize) -> usize {
-    let proven = |member: &Member| member.release.as_ref() == Some(target) && member.phase == MemberPhase::Active;
+    let proven =
+        |member: &Member| member.release.as_ref() == Some(target) && member.phase == MemberPhase::Active;
     let back = cluster.release.proposed.is_none();
     if back || draft.world().members_of(cluster).any(proven) {
         (serving / 4).max(1)

@@ -24,7 +24,10 @@ pub(super) fn decide(draft: &mut Draft<'_>, application: &ApplicationId) {
         if cluster.role != Role::Application {
             continue;
         }
-        let stand = cluster.instances.iter().filter(|(_, instance)| instance.ending.is_none());
+        let stand = cluster
+            .instances
+            .iter()
+            .filter(|(_, instance)| instance.ending.is_none());
         let places: Vec<NetworkPartitionId> = stand.map(|(np, _)| np.clone()).collect();
         for np in places {
             trim(draft, &id, &np);
@@ -53,7 +56,10 @@ fn surplus(draft: &Draft<'_>, id: &ClusterId, np: &NetworkPartitionId) -> Option
     let world = draft.world();
     let cluster = world.clusters.get(id)?;
     let desired = cluster.instances.get(np)?.desired as usize;
-    let stay = world.members_in(cluster, np).filter(|member| !member.phase.is_leaving()).count();
+    let stay = world
+        .members_in(cluster, np)
+        .filter(|member| !member.phase.is_leaving())
+        .count();
     if stay <= desired {
         return None;
     }
@@ -66,7 +72,10 @@ fn may_take(draft: &mut Draft<'_>, id: &ClusterId, member: &Member) -> Result<()
     let Some(cluster) = world.clusters.get(id) else {
         return Err("its cluster is gone".into());
     };
-    let desired = cluster.instances.get(&member.network_partition).map_or(0, |instance| instance.desired);
+    let desired = cluster
+        .instances
+        .get(&member.network_partition)
+        .map_or(0, |instance| instance.desired);
     let tally = hearing::tally(world, draft.seen, draft.now, cluster);
     let last = is_last_endpoint(world, cluster, member);
     if desired > 0 && last {
@@ -76,7 +85,10 @@ fn may_take(draft: &mut Draft<'_>, id: &ClusterId, member: &Member) -> Result<()
         return Ok(());
     }
     if draft.blind || tally.freezes() {
-        return Err(format!("{} of {} members are not heard", tally.stale, tally.serving));
+        return Err(format!(
+            "{} of {} members are not heard",
+            tally.stale, tally.serving
+        ));
     }
     match budget_free_at(cluster, tally.serving, draft.now) {
         None => Ok(()),
@@ -94,7 +106,12 @@ fn is_last_endpoint(world: &World, cluster: &Cluster, member: &Member) -> bool {
 
 /// None: there is budget left. Otherwise when there will be.
 fn budget_free_at(cluster: &Cluster, serving: usize, now: Millis) -> Option<Millis> {
-    let spent: Vec<Millis> = cluster.drains.iter().copied().filter(|at| now.since(*at) < BUDGET_SPAN).collect();
+    let spent: Vec<Millis> = cluster
+        .drains
+        .iter()
+        .copied()
+        .filter(|at| now.since(*at) < BUDGET_SPAN)
+        .collect();
     if spent.len() < budget(serving) {
         return None;
     }

@@ -74,18 +74,28 @@ fn by_order(layout: Layout, ordered: u32) -> Size {
 
 fn by_load(draft: &mut Draft<'_>, id: &ClusterId, layout: Layout) -> Size {
     let world = draft.world();
-    let policy = world
-        .clusters
-        .get(id)
-        .and_then(|cluster| Some((cluster, world.autoscaling_policies.get(cluster.autoscaling_policy.as_ref()?)?)));
+    let policy = world.clusters.get(id).and_then(|cluster| {
+        Some((
+            cluster,
+            world
+                .autoscaling_policies
+                .get(cluster.autoscaling_policy.as_ref()?)?,
+        ))
+    });
     let Some((cluster, policy)) = policy else {
         return minimum(layout);
     };
     let scaling = ask(draft, cluster, policy, &layout);
     let lately = lately(draft, id, policy, &scaling);
-    let blind = draft.blind.then(|| "nobody is heard at all: we are blind".to_owned());
+    let blind = draft
+        .blind
+        .then(|| "nobody is heard at all: we are blind".to_owned());
     let frozen = blind.or_else(|| scaling.frozen.as_ref().map(ToString::to_string));
-    let target = if draft.blind { layout.current().max(layout.floor()) } else { scaling.target };
+    let target = if draft.blind {
+        layout.current().max(layout.floor())
+    } else {
+        scaling.target
+    };
     draft.recommend(id, scaling.required);
     let report = draft.report(id);
     report.inputs.clone_from(&scaling.reason);
@@ -121,11 +131,14 @@ fn ask(draft: &Draft<'_>, cluster: &Cluster, policy: &AutoscalingPolicy, layout:
         .members_of(cluster)
         .filter(|member| matches!(member.phase, MemberPhase::Active | MemberPhase::Updating { .. }))
         .collect();
-    let members = active.iter().filter_map(|member| hearing::said(draft.seen, member)).map(|said| MemberLoad {
-        load: &said.load,
-        memory: &said.memory,
-        heard: said.heard,
-    });
+    let members = active
+        .iter()
+        .filter_map(|member| hearing::said(draft.seen, member))
+        .map(|said| MemberLoad {
+            load: &said.load,
+            memory: &said.memory,
+            heard: said.heard,
+        });
     let readings: Vec<_> = cluster
         .instances
         .keys()
@@ -139,8 +152,14 @@ fn ask(draft: &Draft<'_>, cluster: &Cluster, policy: &AutoscalingPolicy, layout:
         now: draft.now,
         active: u32::try_from(active.len()).unwrap_or(u32::MAX),
         members: members.collect(),
-        in_flight: readings.iter().flatten().map(|reading| &reading.in_flight).collect(),
-        balancers_fresh: readings.iter().all(|reading| reading.is_some_and(|reading| fresh(reading.heard))),
+        in_flight: readings
+            .iter()
+            .flatten()
+            .map(|reading| &reading.in_flight)
+            .collect(),
+        balancers_fresh: readings
+            .iter()
+            .all(|reading| reading.is_some_and(|reading| fresh(reading.heard))),
         current: layout.current(),
         floor: layout.floor(),
         ceiling: layout.cap(usize::MAX),
@@ -155,7 +174,11 @@ fn lately(draft: &Draft<'_>, id: &ClusterId, policy: &AutoscalingPolicy, scaling
     let window = draft.seen.recommended.get(id)?;
     let points = window.points().filter(|(at, _)| draft.now.since(*at) <= span);
     let most = points.fold(0.0_f64, |most, (_, value)| most.max(value));
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "numbers of members, clamped")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "numbers of members, clamped"
+    )]
     let most = most.clamp(0.0, f64::from(u32::MAX)) as u32;
     Some(most.max(scaling.required))
 }

@@ -10,7 +10,11 @@ use crate::world::{ApplicationStatus, Cluster, Role, World};
 
 /// Decides.
 pub(super) fn decide(draft: &mut Draft<'_>, application: &ApplicationId) {
-    let status = draft.world().applications.get(application).map(|state| &state.status);
+    let status = draft
+        .world()
+        .applications
+        .get(application)
+        .map(|state| &state.status);
     let Some(ApplicationStatus::Undeploying { force }) = status else {
         return;
     };
@@ -25,7 +29,9 @@ pub(super) fn decide(draft: &mut Draft<'_>, application: &ApplicationId) {
     if force || !balancers_left {
         records.extend(leave(world, application, |cluster| !balancers(cluster)));
     }
-    let empty = world.clusters_of(application).all(|cluster| cluster.members.is_empty());
+    let empty = world
+        .clusters_of(application)
+        .all(|cluster| cluster.members.is_empty());
     if empty {
         records.push(Record::ApplicationUndeployed {
             application: application.clone(),

@@ -11,19 +11,39 @@ use crate::record::Record;
 /// The member that a record is about, and which of its lives.
 pub(crate) fn member_of(record: &Record) -> Option<(&MemberId, u64)> {
     match record {
-        Record::MemberPlanned { member, incarnation, .. }
-        | Record::MemberEnsured { member, incarnation, .. }
-        | Record::MemberEnsureFailed { member, incarnation, .. }
-        | Record::MemberJoined { member, incarnation, .. }
+        Record::MemberPlanned {
+            member, incarnation, ..
+        }
+        | Record::MemberEnsured {
+            member, incarnation, ..
+        }
+        | Record::MemberEnsureFailed {
+            member, incarnation, ..
+        }
+        | Record::MemberJoined {
+            member, incarnation, ..
+        }
         | Record::MemberActivated { member, incarnation }
-        | Record::MemberSuspended { member, incarnation, .. }
-        | Record::MemberUpdating { member, incarnation, .. }
+        | Record::MemberSuspended {
+            member, incarnation, ..
+        }
+        | Record::MemberUpdating {
+            member, incarnation, ..
+        }
         | Record::MemberCleared { member, incarnation }
-        | Record::MemberSwitched { member, incarnation, .. }
-        | Record::MemberDraining { member, incarnation, .. }
-        | Record::MemberStopping { member, incarnation, .. }
+        | Record::MemberSwitched {
+            member, incarnation, ..
+        }
+        | Record::MemberDraining {
+            member, incarnation, ..
+        }
+        | Record::MemberStopping {
+            member, incarnation, ..
+        }
         | Record::MemberStopped { member, incarnation }
-        | Record::MemberFailed { member, incarnation, .. }
+        | Record::MemberFailed {
+            member, incarnation, ..
+        }
         | Record::MemberRemoved { member, incarnation } => Some((member, *incarnation)),
         _ => None,
     }
@@ -66,8 +86,12 @@ impl World {
                 ..
             } => {
                 let instances = self.known_cluster(cluster)?;
-                let desired = instances.get(network_partition).map_or(0, |instance| instance.desired);
-                demand(desired == *from, || format!("{cluster} wants {desired} there, not {from}"))
+                let desired = instances
+                    .get(network_partition)
+                    .map_or(0, |instance| instance.desired);
+                demand(desired == *from, || {
+                    format!("{cluster} wants {desired} there, not {from}")
+                })
             }
             Record::ClusterSizeOrdered { cluster, .. }
             | Record::RepositoryAnnounced { cluster }
@@ -75,8 +99,13 @@ impl World {
             | Record::ReleaseUnpinned { cluster, .. } => self.known_cluster(cluster).map(|_| ()),
             Record::ReleaseAccepted { cluster, commit } | Record::ReleaseRejected { cluster, commit, .. } => {
                 self.known_cluster(cluster)?;
-                let proposed = self.clusters.get(cluster).and_then(|c| c.release.proposed.as_ref());
-                demand(proposed == Some(commit), || format!("{} is not proposed", commit.short()))
+                let proposed = self
+                    .clusters
+                    .get(cluster)
+                    .and_then(|c| c.release.proposed.as_ref());
+                demand(proposed == Some(commit), || {
+                    format!("{} is not proposed", commit.short())
+                })
             }
             _ => Ok(()),
         }
@@ -95,7 +124,10 @@ impl World {
         is: impl Fn(&ApplicationStatus) -> bool,
     ) -> Result<(), String> {
         self.known(application)?;
-        let fits = self.applications.get(application).is_some_and(|state| is(&state.status));
+        let fits = self
+            .applications
+            .get(application)
+            .is_some_and(|state| is(&state.status));
         demand(fits, || format!("application {application} is not {what}"))
     }
 
@@ -114,8 +146,10 @@ impl World {
     fn known_cluster(
         &self,
         cluster: &ClusterId,
-    ) -> Result<&std::collections::BTreeMap<cartridge_protocol::NetworkPartitionId, super::ClusterInstance>, String>
-    {
+    ) -> Result<
+        &std::collections::BTreeMap<cartridge_protocol::NetworkPartitionId, super::ClusterInstance>,
+        String,
+    > {
         self.clusters
             .get(cluster)
             .map(|cluster| &cluster.instances)
@@ -147,7 +181,9 @@ impl World {
             Record::BurstEnding { .. } => (standing == Some(false), "not in use, or ending already"),
             _ => (standing == Some(true), "not ending"),
         };
-        demand(fits, || format!("{network_partition} is {what} for {application}"))
+        demand(fits, || {
+            format!("{network_partition} is {what} for {application}")
+        })
     }
 
     fn plan_fits(&self, record: &Record) -> Result<(), String> {
@@ -165,7 +201,10 @@ impl World {
         demand(instances.contains_key(network_partition), || {
             format!("{cluster} does not use {network_partition}")
         })?;
-        let next = self.clusters.get(cluster).map_or(0, |cluster| cluster.next_member);
+        let next = self
+            .clusters
+            .get(cluster)
+            .map_or(0, |cluster| cluster.next_member);
         let expected = cluster.member(next).map_err(|fault| fault.to_string())?;
         demand(*member == expected && *incarnation == 1, || {
             format!("the next member of {cluster} is {expected} in its first life, not {member}")
@@ -192,7 +231,9 @@ fn demand(fits: bool, problem: impl FnOnce() -> String) -> Result<(), String> {
 impl Member {
     /// Whether its phase leads to what the record says.
     fn takes(&self, record: &Record) -> bool {
-        use MemberPhase::{Active, Draining, Ended, Ensured, Planned, Starting, Stopping, Suspended, Updating};
+        use MemberPhase::{
+            Active, Draining, Ended, Ensured, Planned, Starting, Stopping, Suspended, Updating,
+        };
         let phase = &self.phase;
         match record {
             Record::MemberEnsured { .. } => {

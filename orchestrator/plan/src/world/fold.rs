@@ -21,7 +21,10 @@ pub struct Inapplicable {
 impl World {
     /// Applies the entry that follows [`World::seq`]; `now` becomes the `since` of what changes.
     pub fn apply(&mut self, entry: &Entry, now: Millis) -> Result<(), Inapplicable> {
-        let refused = |problem: String| Inapplicable { seq: entry.seq, problem };
+        let refused = |problem: String| Inapplicable {
+            seq: entry.seq,
+            problem,
+        };
         if entry.seq != self.seq + 1 {
             return Err(refused(format!("entry {} was expected", self.seq + 1)));
         }
@@ -96,19 +99,22 @@ impl World {
                 self.cartridges.remove(cartridge_type);
             }
             Record::AutoscalingPolicyPut(policy) => {
-                self.autoscaling_policies.insert(policy.id.clone(), (**policy).clone());
+                self.autoscaling_policies
+                    .insert(policy.id.clone(), (**policy).clone());
             }
             Record::AutoscalingPolicyRemoved { id } => {
                 self.autoscaling_policies.remove(id);
             }
             Record::DeploymentPolicyPut(policy) => {
-                self.deployment_policies.insert(policy.id.clone(), (**policy).clone());
+                self.deployment_policies
+                    .insert(policy.id.clone(), (**policy).clone());
             }
             Record::DeploymentPolicyRemoved { id } => {
                 self.deployment_policies.remove(id);
             }
             Record::ApplicationPolicyPut(policy) => {
-                self.application_policies.insert(policy.id.clone(), (**policy).clone());
+                self.application_policies
+                    .insert(policy.id.clone(), (**policy).clone());
             }
             Record::ApplicationPolicyRemoved { id } => {
                 self.application_policies.remove(id);
@@ -165,7 +171,9 @@ impl World {
                 self.sealed.remove(application);
             }
             Record::ApplicationDeployed { application, policy } => {
-                let status = ApplicationStatus::Deployed { policy: policy.clone() };
+                let status = ApplicationStatus::Deployed {
+                    policy: policy.clone(),
+                };
                 self.set_status(application, status);
                 self.describe_clusters(application);
             }
@@ -221,7 +229,11 @@ impl World {
                 network_partition,
                 ..
             } => {
-                for cluster in self.clusters.values_mut().filter(|c| c.application == *application) {
+                for cluster in self
+                    .clusters
+                    .values_mut()
+                    .filter(|c| c.application == *application)
+                {
                     if let Some(instance) = cluster.instances.get_mut(network_partition) {
                         instance.ending = Some(now);
                         cluster.revision = revision;
@@ -232,7 +244,11 @@ impl World {
                 application,
                 network_partition,
             } => {
-                for cluster in self.clusters.values_mut().filter(|c| c.application == *application) {
+                for cluster in self
+                    .clusters
+                    .values_mut()
+                    .filter(|c| c.application == *application)
+                {
                     if cluster.instances.remove(network_partition).is_some() {
                         cluster.revision = revision;
                     }
@@ -246,7 +262,10 @@ impl World {
             } => {
                 let instance = self.clusters.get_mut(cluster).map(|cluster| {
                     let fresh = || ClusterInstance::new(now);
-                    cluster.instances.entry(network_partition.clone()).or_insert_with(fresh)
+                    cluster
+                        .instances
+                        .entry(network_partition.clone())
+                        .or_insert_with(fresh)
                 });
                 if let Some(instance) = instance {
                     instance.desired = *to;
@@ -289,7 +308,11 @@ impl ReleaseState {
     fn apply(&mut self, record: &Record) {
         match record {
             Record::ReleaseProposed { commit, pinned, .. } => {
-                if let Some(before) = self.proposed.replace(commit.clone()).filter(|before| before != commit) {
+                if let Some(before) = self
+                    .proposed
+                    .replace(commit.clone())
+                    .filter(|before| before != commit)
+                {
                     self.pass(before);
                 }
                 self.pinned = *pinned;
@@ -297,7 +320,11 @@ impl ReleaseState {
             }
             Record::ReleaseAccepted { commit, .. } => {
                 self.proposed = None;
-                if let Some(before) = self.accepted.replace(commit.clone()).filter(|before| before != commit) {
+                if let Some(before) = self
+                    .accepted
+                    .replace(commit.clone())
+                    .filter(|before| before != commit)
+                {
                     self.pass(before.clone());
                     self.previous = Some(before);
                 }

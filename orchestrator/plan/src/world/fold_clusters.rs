@@ -13,8 +13,14 @@ use crate::blueprint::Subscription;
 pub const BALANCER_CARTRIDGE: &str = "cartridge-balancer";
 
 /// The id of the balancers of an application in one network partition; None: the names are too long together.
-pub fn balancer_cluster(application: &ApplicationId, network_partition: &NetworkPartitionId) -> Option<ClusterId> {
-    ClusterId::new(format!("{application}.lb-{network_partition}.{BALANCER_CARTRIDGE}.domain")).ok()
+pub fn balancer_cluster(
+    application: &ApplicationId,
+    network_partition: &NetworkPartitionId,
+) -> Option<ClusterId> {
+    ClusterId::new(format!(
+        "{application}.lb-{network_partition}.{BALANCER_CARTRIDGE}.domain"
+    ))
+    .ok()
 }
 
 impl World {
@@ -29,11 +35,19 @@ impl World {
                 continue; // admission refuses such names
             };
             let next = self.retired.remove(&id).unwrap_or(1);
-            let cluster = self
-                .clusters
-                .entry(id.clone())
-                .or_insert_with(|| blank(id, application, &subscription.alias, &subscription.cartridge_type, next));
-            let host = self.cartridges.get(&subscription.cartridge_type).map(|c| c.host.as_str());
+            let cluster = self.clusters.entry(id.clone()).or_insert_with(|| {
+                blank(
+                    id,
+                    application,
+                    &subscription.alias,
+                    &subscription.cartridge_type,
+                    next,
+                )
+            });
+            let host = self
+                .cartridges
+                .get(&subscription.cartridge_type)
+                .map(|c| c.host.as_str());
             let name = HostName {
                 application,
                 multi_tenant: state.blueprint.multi_tenant,
@@ -83,7 +97,9 @@ impl World {
 
     fn clusters_allowed(&self, application: &ApplicationId, np: &NetworkPartitionId) -> Vec<ClusterId> {
         let allowed = |cluster: &&Cluster| {
-            cluster.application == *application && cluster.role == Role::Application && self.may_use(cluster, np)
+            cluster.application == *application
+                && cluster.role == Role::Application
+                && self.may_use(cluster, np)
         };
         self.clusters
             .values()
@@ -113,7 +129,13 @@ fn describe(cluster: &mut Cluster, subscription: &Subscription, name: &HostName<
     };
 }
 
-fn blank(id: ClusterId, application: &ApplicationId, alias: &str, cartridge: &CartridgeType, next: u64) -> Cluster {
+fn blank(
+    id: ClusterId,
+    application: &ApplicationId,
+    alias: &str,
+    cartridge: &CartridgeType,
+    next: u64,
+) -> Cluster {
     Cluster {
         id,
         application: application.clone(),

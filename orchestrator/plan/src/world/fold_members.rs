@@ -130,7 +130,9 @@ impl Member {
             Record::MemberEnsureFailed { attempt, .. } => {
                 self.phase = MemberPhase::Planned { attempts: *attempt };
             }
-            Record::MemberJoined { credential_sha256, .. } => {
+            Record::MemberJoined {
+                credential_sha256, ..
+            } => {
                 self.credential_sha256 = Some(credential_sha256.clone());
                 if self.phase.is_coming() {
                     self.phase = MemberPhase::Starting;
@@ -138,10 +140,14 @@ impl Member {
             }
             Record::MemberActivated { .. } => self.phase = MemberPhase::Active,
             Record::MemberSuspended { reason, .. } => {
-                self.phase = MemberPhase::Suspended { reason: reason.clone() };
+                self.phase = MemberPhase::Suspended {
+                    reason: reason.clone(),
+                };
             }
             Record::MemberDraining { reason, .. } => {
-                self.phase = MemberPhase::Draining { reason: reason.clone() };
+                self.phase = MemberPhase::Draining {
+                    reason: reason.clone(),
+                };
             }
             Record::MemberStopping { .. } => self.phase = MemberPhase::Stopping,
             Record::MemberStopped { .. } => self.phase = MemberPhase::Ended { failure: None },

@@ -10,7 +10,10 @@ use crate::blueprint::{ApplicationPolicy, PortMapping};
 impl MemberPhase {
     /// Was ready once, and is not told to go.
     pub const fn serves(&self) -> bool {
-        matches!(self, Self::Active | Self::Suspended { .. } | Self::Updating { .. })
+        matches!(
+            self,
+            Self::Active | Self::Suspended { .. } | Self::Updating { .. }
+        )
     }
 
     /// On its way to be ready for the first time.
@@ -41,7 +44,10 @@ impl World {
     }
 
     /// The clusters of an application, balancers included.
-    pub fn clusters_of<'a>(&'a self, application: &'a ApplicationId) -> impl Iterator<Item = &'a Cluster> + 'a {
+    pub fn clusters_of<'a>(
+        &'a self,
+        application: &'a ApplicationId,
+    ) -> impl Iterator<Item = &'a Cluster> + 'a {
         self.clusters
             .values()
             .filter(move |cluster| cluster.application == *application)
@@ -102,7 +108,8 @@ impl World {
     pub(crate) fn balancer_lives(&self, application: &ApplicationId, np: &NetworkPartitionId) -> bool {
         self.balancer(application, np).is_some_and(|cluster| {
             self.members_of(cluster).any(|member| {
-                member.phase.serves() || matches!(member.phase, MemberPhase::Draining { .. } | MemberPhase::Stopping)
+                member.phase.serves()
+                    || matches!(member.phase, MemberPhase::Draining { .. } | MemberPhase::Stopping)
             })
         })
     }
@@ -114,7 +121,9 @@ impl World {
         let own = member.ordered_commit.as_ref().or(member.release.as_ref());
         match &member.phase {
             MemberPhase::Updating {
-                commit, cleared: true, ..
+                commit,
+                cleared: true,
+                ..
             } => Some(commit),
             MemberPhase::Planned { .. } | MemberPhase::Ensured | MemberPhase::Starting => common,
             _ => own.or(common),

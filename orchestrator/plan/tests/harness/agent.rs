@@ -77,9 +77,10 @@ impl Agent {
 
     /// An older order than one seen before is ignored (S10, S11).
     pub fn take(&mut self, desired: Desired) {
-        let newer = self.desired.as_ref().is_none_or(|before| {
-            desired.epoch >= before.epoch && desired.revision >= before.revision
-        });
+        let newer = self
+            .desired
+            .as_ref()
+            .is_none_or(|before| desired.epoch >= before.epoch && desired.revision >= before.revision);
         if newer {
             self.desired = Some(desired);
         }
@@ -103,7 +104,10 @@ impl Agent {
             self.follow(now, artifacts.commit.as_ref(), desired.revision, repository);
         }
         if let Some(topology) = desired.topology {
-            let newer = self.table.as_ref().is_none_or(|table| topology.revision >= table.revision);
+            let newer = self
+                .table
+                .as_ref()
+                .is_none_or(|table| topology.revision >= table.revision);
             if newer {
                 self.serve(topology, now);
             }
@@ -125,7 +129,11 @@ impl Agent {
         self.told_to_stop.get_or_insert(now);
         let takes = 1000 + self.chance.below(4000);
         let ends = *self.stops.get_or_insert(now.plus(Millis(takes)));
-        self.status.phase = if now >= ends { Phase::Stopped } else { Phase::Stopping };
+        self.status.phase = if now >= ends {
+            Phase::Stopped
+        } else {
+            Phase::Stopping
+        };
     }
 
     fn follow(&mut self, now: Millis, commit: Option<&CommitId>, revision: u64, repository: &Repository) {
@@ -149,7 +157,12 @@ impl Agent {
         };
         let order = (commit.clone(), revision);
         let again = self.tried.as_ref() == Some(&order)
-            || self.status.refused.iter().any(|refused| refused.commit == *commit) && self.tried.is_some();
+            || self
+                .status
+                .refused
+                .iter()
+                .any(|refused| refused.commit == *commit)
+                && self.tried.is_some();
         if !again {
             self.tried = Some(order);
             self.switching = Some((now.plus(Millis(1000 + self.chance.below(3000))), commit.clone()));
@@ -164,12 +177,18 @@ impl Agent {
             .filter(|endpoint| endpoint.state == EndpointState::Draining)
             .map(|endpoint| endpoint.member.clone());
         for member in draining {
-            let linger = if self.chance.per_mille(50) { 60_000 } else { self.chance.below(8000) };
+            let linger = if self.chance.per_mille(50) {
+                60_000
+            } else {
+                self.chance.below(8000)
+            };
             self.lingering.entry(member).or_insert(now.plus(Millis(linger)));
         }
         let listed = |member: &MemberId| {
             let endpoints = topology.clusters.iter().flat_map(|row| &row.endpoints);
-            endpoints.into_iter().any(|e| e.member == *member && e.state == EndpointState::Draining)
+            endpoints
+                .into_iter()
+                .any(|e| e.member == *member && e.state == EndpointState::Draining)
         };
         self.lingering.retain(|member, _| listed(member));
         self.status.topology = Some(topology.revision);
@@ -187,9 +206,11 @@ impl Agent {
                     member: endpoint.member.clone(),
                     in_flight: match endpoint.state {
                         EndpointState::Ready => demand.ceil() as u64,
-                        EndpointState::Draining => {
-                            u64::from(self.lingering.get(&endpoint.member).is_some_and(|until| now < *until))
-                        }
+                        EndpointState::Draining => u64::from(
+                            self.lingering
+                                .get(&endpoint.member)
+                                .is_some_and(|until| now < *until),
+                        ),
                     },
                 })
                 .collect();

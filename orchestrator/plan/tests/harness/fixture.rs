@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use cartridge_orchestrator_plan::blueprint::{
-    Application, ApplicationPolicy, AutoscalingPolicy, Cartridge, DeploymentNetworkPartition, DeploymentPartition,
-    DeploymentPolicy, NetworkPartition, NetworkPartitionAlgorithm, OnRelease, Partition, PartitionAlgorithm,
-    PortMapping, Repository, Subscription,
+    Application, ApplicationPolicy, AutoscalingPolicy, Cartridge, DeploymentNetworkPartition,
+    DeploymentPartition, DeploymentPolicy, NetworkPartition, NetworkPartitionAlgorithm, OnRelease, Partition,
+    PartitionAlgorithm, PortMapping, Repository, Subscription,
 };
 use cartridge_orchestrator_plan::record::Record;
 use cartridge_protocol::{
@@ -91,7 +91,9 @@ pub fn records(shape: &Shape) -> Vec<Record> {
         } else {
             NetworkPartitionAlgorithm::OneAfterAnother
         },
-        groups: (1..=shape.network_partitions).map(|number| vec![np(number)]).collect(),
+        groups: (1..=shape.network_partitions)
+            .map(|number| vec![np(number)])
+            .collect(),
         properties: BTreeMap::new(),
     })));
     records.push(Record::ApplicationPut(Box::new(application(shape))));

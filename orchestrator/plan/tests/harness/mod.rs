@@ -2,6 +2,7 @@
 //! network. Time is a number; chance is a seed. The same seed gives the same journal.
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "constants of tests")]
 
 pub mod agent;
 pub mod fixture;

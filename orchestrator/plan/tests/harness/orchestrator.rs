@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use cartridge_orchestrator_plan::check::check;
 use cartridge_orchestrator_plan::decide::{Planned, Scope, View, decide};
 use cartridge_orchestrator_plan::desired::desired;
-use cartridge_orchestrator_plan::observe::{
-    ClusterObservation, InstanceObservation, MemberObservation, Observations, Window,
-};
+use cartridge_orchestrator_plan::observe::{InstanceObservation, MemberObservation, Observations, Window};
 use cartridge_orchestrator_plan::record::{Entry, Record};
 use cartridge_orchestrator_plan::world::World;
 use cartridge_protocol::link::{Desired, Status};
@@ -77,13 +75,17 @@ impl Orchestrator {
                 all.push(record);
             }
         }
-        panic!("decisions do not come to rest; the last were {:#?}", self.last.records);
+        panic!(
+            "decisions do not come to rest; the last were {:#?}",
+            self.last.records
+        );
     }
 
     /// Dies here, and lives again from the journal; what a snapshot would give must be the same.
     pub fn crash(&mut self, now: Millis) {
         let mut snapshot: World =
-            serde_json::from_slice(&serde_json::to_vec(&self.world).expect("it serialises")).expect("it reads back");
+            serde_json::from_slice(&serde_json::to_vec(&self.world).expect("it serialises"))
+                .expect("it reads back");
         snapshot.resume_at(now);
         let mut world = World::default();
         for entry in &self.journal {
@@ -91,7 +93,10 @@ impl Orchestrator {
             let entry: Entry = serde_json::from_str(&text).expect("it reads back");
             world.apply(&entry, now).expect("it was applied before");
         }
-        assert_eq!(world, snapshot, "a snapshot and the journal must give the same world");
+        assert_eq!(
+            world, snapshot,
+            "a snapshot and the journal must give the same world"
+        );
         self.world = world;
         self.seen = Observations {
             began: now,
@@ -125,7 +130,9 @@ impl Orchestrator {
         let Some(member) = self.world.members.get(&said.member) else {
             return false;
         };
-        if member.incarnation != said.incarnation || member.credential_sha256.as_deref() != Some(&said.credential) {
+        if member.incarnation != said.incarnation
+            || member.credential_sha256.as_deref() != Some(&said.credential)
+        {
             return false;
         }
         let np = member.network_partition.clone();
@@ -153,7 +160,7 @@ impl Orchestrator {
                 .seen
                 .clusters
                 .entry((row.cluster.clone(), np.clone()))
-                .or_insert_with(ClusterObservation::default);
+                .or_default();
             seen.in_flight.push(now, row.in_flight_average);
             seen.revision = said.reading.as_ref().map_or(0, |reading| reading.revision);
             seen.heard = now;

@@ -29,6 +29,8 @@ pub struct Faults {
     pub demand_changes: u64,
     pub new_commit: u64,
     pub bad_commit: u64,
+    /// A person orders something.
+    pub orders: u64,
 }
 
 /// See above.
@@ -86,7 +88,10 @@ impl Sim {
     /// An order by a person.
     pub fn order(&mut self, record: Record) {
         let fits = self.orchestrator.world.fits(&record);
-        assert!(self.orchestrator.append(record.clone(), self.now), "{record:?}: {fits:?}");
+        assert!(
+            self.orchestrator.append(record.clone(), self.now),
+            "{record:?}: {fits:?}"
+        );
     }
 
     pub fn seconds(&mut self, count: u64) {
@@ -119,7 +124,11 @@ impl Sim {
     }
 
     fn live_agents(&mut self) {
-        let balancers = self.agents.values().filter(|agent| agent.balancer && agent.runs(self.now)).count();
+        let balancers = self
+            .agents
+            .values()
+            .filter(|agent| agent.balancer && agent.runs(self.now))
+            .count();
         let share = self.demand / balancers.max(1) as f64;
         let reachable = self.now >= self.split && self.now >= self.down;
         let mut said = Vec::new();
@@ -128,7 +137,10 @@ impl Sim {
                 if !reachable {
                     continue;
                 }
-                match self.orchestrator.join(&agent.member, agent.incarnation, &agent.credential, self.now) {
+                match self
+                    .orchestrator
+                    .join(&agent.member, agent.incarnation, &agent.credential, self.now)
+                {
                     Some(desired) => {
                         agent.joined = true;
                         agent.take(desired);
@@ -152,7 +164,9 @@ impl Sim {
 
     fn receive(&mut self) {
         let now = self.now;
-        let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.up).into_iter().partition(|(at, _)| *at <= now);
+        let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.up)
+            .into_iter()
+            .partition(|(at, _)| *at <= now);
         self.up = later;
         for (_, said) in due {
             let welcome = self.orchestrator.hear(&said, now);
@@ -162,17 +176,20 @@ impl Sim {
                 self.notices.push((now.plus(Millis(500)), said.member));
             }
         }
-        let answers = self.provisioner.finish(now, self.faults.provisioner, &mut self.agents, &mut self.chance);
+        let answers =
+            self.provisioner
+                .finish(now, self.faults.provisioner, &mut self.agents, &mut self.chance);
         for answer in answers {
             self.orchestrator.append(answer, now);
         }
-        if now.0 / 1000 % 20 == 0 {
+        if (now.0 / 1000).is_multiple_of(20) {
             // The provisioner's complete list.
             let dead = self.agents.values().filter(|agent| agent.exited);
             dead.for_each(|agent| self.orchestrator.gone(&agent.member, now));
         }
-        let (due, later): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.notices).into_iter().partition(|(at, _)| *at <= now);
+        let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.notices)
+            .into_iter()
+            .partition(|(at, _)| *at <= now);
         self.notices = later;
         for (_, member) in due {
             if !self.chance.per_mille(self.faults.exit_notice_lost) {
@@ -191,13 +208,19 @@ impl Sim {
             }
         }
         let steps = outstanding(&self.orchestrator.world, now);
-        self.provisioner.begin(steps, now, self.faults.provisioner, &mut self.chance);
+        self.provisioner
+            .begin(steps, now, self.faults.provisioner, &mut self.chance);
     }
 
     fn send(&mut self) {
         let now = self.now;
         if now >= self.split {
-            let members: Vec<MemberId> = self.agents.values().filter(|a| a.joined).map(|a| a.member.clone()).collect();
+            let members: Vec<MemberId> = self
+                .agents
+                .values()
+                .filter(|a| a.joined)
+                .map(|a| a.member.clone())
+                .collect();
             for member in members {
                 let delay = self.chance.below(1 + self.faults.delay_ms);
                 let lost = self.chance.per_mille(self.faults.message_lost);
@@ -206,8 +229,9 @@ impl Sim {
                 }
             }
         }
-        let (due, later): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.lines).into_iter().partition(|(at, ..)| *at <= now);
+        let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.lines)
+            .into_iter()
+            .partition(|(at, ..)| *at <= now);
         self.lines = later;
         for (_, member, desired) in due {
             if let Some(agent) = self.agents.get_mut(&member).filter(|agent| agent.runs(now)) {
@@ -243,6 +267,71 @@ impl Sim {
             let bad = self.chance.per_mille(faults.bad_commit);
             self.push_commit(bad);
         }
+        if self.chance.per_mille(faults.orders) && self.now >= self.down {
+            self.meddle();
+        }
+    }
+
+    /// An order that a person could give now.
+    fn meddle(&mut self) {
+        let by = "anna".to_owned();
+        let web = self.orchestrator.world.clusters.get(&fixture::cluster());
+        let members: Vec<MemberId> = web.into_iter().flat_map(|web| &web.members).cloned().collect();
+        let cluster = fixture::cluster();
+        let record = match self.chance.below(6) {
+            0 => Record::ClusterSizeOrdered {
+                cluster,
+                size: Some(self.chance.below(8) as u32),
+                by,
+            },
+            1 => Record::ClusterSizeOrdered {
+                cluster,
+                size: None,
+                by,
+            },
+            2 if !members.is_empty() => Record::MemberDraining {
+                member: members[self.chance.below(members.len() as u64) as usize].clone(),
+                incarnation: 1,
+                reason: "ordered by anna".into(),
+            },
+            3 => Record::AutomationPaused {
+                by,
+                reason: "maintenance".into(),
+            },
+            4 => Record::ApplicationUndeploying {
+                application: fixture::app(),
+                force: self.chance.per_mille(300),
+            },
+            _ => Record::AutomationResumed { by },
+        };
+        self.orchestrator.append(record.clone(), self.now);
+        if let Record::MemberDraining { member, .. } = record {
+            self.drained.entry(member).or_insert(self.now);
+        }
+        self.redeploy();
+    }
+
+    /// Runs again what was stopped.
+    pub fn redeploy(&mut self) {
+        let again = Record::ApplicationDeployed {
+            application: fixture::app(),
+            policy: fixture::policy("where"),
+        };
+        self.orchestrator.append(again, self.now);
+    }
+
+    /// A person lets automation work again, and runs what was stopped.
+    pub fn set_right(&mut self) {
+        let by = "anna".to_owned();
+        let cluster = fixture::cluster();
+        self.orchestrator
+            .append(Record::AutomationResumed { by: by.clone() }, self.now);
+        let free = Record::ClusterSizeOrdered {
+            cluster,
+            size: None,
+            by,
+        };
+        self.orchestrator.append(free, self.now);
     }
 
     /// Somebody pushes.
@@ -297,10 +386,16 @@ impl Sim {
             ));
         }
         for cluster in world.clusters.values() {
-            text.push_str(&format!("  {} {:?}\n    {:?}\n", cluster.id, cluster.instances, cluster.release));
+            text.push_str(&format!(
+                "  {} {:?}\n    {:?}\n",
+                cluster.id, cluster.instances, cluster.release
+            ));
         }
         for agent in self.agents.values() {
-            text.push_str(&format!("  agent {} exited {} {:?}\n", agent.member, agent.exited, agent.status));
+            text.push_str(&format!(
+                "  agent {} exited {} {:?}\n",
+                agent.member, agent.exited, agent.status
+            ));
         }
         for report in &self.orchestrator.last.report.clusters {
             text.push_str(&format!("  {report:?}\n"));

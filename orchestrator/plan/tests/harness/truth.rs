@@ -26,13 +26,28 @@ fn intent_came_first(sim: &Sim) {
 /// S6: never more members, those that leave not counted, than the maximum; sizes within bounds.
 fn bounds(sim: &Sim) {
     let world = &sim.orchestrator.world;
-    for cluster in world.clusters.values().filter(|cluster| cluster.role == Role::Application) {
+    for cluster in world
+        .clusters
+        .values()
+        .filter(|cluster| cluster.role == Role::Application)
+    {
         for (np, instance) in &cluster.instances {
-            let stay = world.members_in(cluster, np).filter(|member| !member.phase.is_leaving()).count();
-            assert!(stay <= cluster.max as usize, "{stay} members of {} in {np}", cluster.id);
+            let stay = world
+                .members_in(cluster, np)
+                .filter(|member| !member.phase.is_leaving())
+                .count();
+            assert!(
+                stay <= cluster.max as usize,
+                "{stay} members of {} in {np}",
+                cluster.id
+            );
             if !world.is_undeploying(&cluster.application) && instance.ending.is_none() {
                 let within = (cluster.min..=cluster.max).contains(&instance.desired);
-                assert!(within, "{} members of {} are wanted in {np}", instance.desired, cluster.id);
+                assert!(
+                    within,
+                    "{} members of {} are wanted in {np}",
+                    instance.desired, cluster.id
+                );
             }
         }
     }
@@ -54,14 +69,18 @@ fn drained_before_stopped(sim: &Sim) {
         if told != sim.now || !in_order || told.since(*drained) >= Millis::from_secs(30) {
             continue;
         }
-        let senders = sim.agents.values().filter(|other| {
+        let sender = sim.agents.values().find(|other| {
             other.balancer
                 && other.runs(sim.now)
                 && other.network_partition == agent.network_partition
                 && other.sends_to(&agent.member)
         });
-        for sender in senders {
-            panic!("{} was told to stop while {} sends it requests\n{}", agent.member, sender.member, sim.picture());
-        }
+        let told_by = sender.map(|sender| &sender.member);
+        assert!(
+            told_by.is_none(),
+            "{} is told to stop, but {told_by:?} sends to it\n{}",
+            agent.member,
+            sim.picture()
+        );
     }
 }

@@ -46,6 +46,11 @@ fn faults(chance: &mut Chance) -> Faults {
         demand_changes: chance.below(60),
         new_commit: chance.below(40),
         bad_commit: 300,
+        orders: if chance.per_mille(400) {
+            chance.below(60)
+        } else {
+            0
+        },
     }
 }
 
@@ -59,6 +64,10 @@ fn run(seed: u64) -> u64 {
         truth::holds(&sim);
     }
     sim.faults = Faults::default();
+    while sim.now < sim.down {
+        sim.second();
+    }
+    sim.set_right();
     if nothing_works(&sim) {
         sim.push_commit(false); // only a person can mend that
     }
@@ -66,6 +75,7 @@ fn run(seed: u64) -> u64 {
     for _ in 0..GOOD_SECONDS {
         sim.second();
         truth::holds(&sim);
+        sim.redeploy();
         let before = std::mem::replace(&mut length, sim.orchestrator.journal.len());
         still = if before == length { still + 1 } else { 0 };
         if still == 150 && converged(&sim) {
@@ -85,12 +95,18 @@ fn converged(sim: &Sim) -> bool {
     let world = &sim.orchestrator.world;
     let sizes = world.clusters.values().all(|cluster| {
         cluster.instances.iter().all(|(np, instance)| {
-            let active = world.members_in(cluster, np).filter(|m| m.phase == MemberPhase::Active).count();
+            let active = world
+                .members_in(cluster, np)
+                .filter(|m| m.phase == MemberPhase::Active)
+                .count();
             let room = cartridge_orchestrator_plan::placement::room(world, cluster, np);
             active == instance.desired.min(room) as usize && instance.ending.is_none()
         })
     });
-    let only_active = world.members.values().all(|member| member.phase == MemberPhase::Active);
+    let only_active = world
+        .members
+        .values()
+        .all(|member| member.phase == MemberPhase::Active);
     let instances = sim.agents.values().filter(|agent| !agent.exited).count() == world.members.len();
     let one_commit = world
         .clusters
@@ -99,7 +115,9 @@ fn converged(sim: &Sim) -> bool {
         .all(|cluster| {
             let accepted = cluster.release.accepted.as_ref();
             cluster.release.proposed.is_none()
-                && world.members_of(cluster).all(|member| member.release.as_ref() == accepted)
+                && world
+                    .members_of(cluster)
+                    .all(|member| member.release.as_ref() == accepted)
         });
     sizes && only_active && instances && one_commit
 }
@@ -109,9 +127,13 @@ fn whatever_goes_wrong_invariants_hold_and_all_comes_to_rest() {
     const WORKERS: u64 = 2;
     let share = |worker: u64| (worker..SEEDS).step_by(WORKERS as usize);
     let failing: Vec<u64> = std::thread::scope(|scope| {
-        let search = |worker| scope.spawn(move || share(worker).filter(|seed| fails(*seed)).collect::<Vec<_>>());
+        let search =
+            |worker| scope.spawn(move || share(worker).filter(|seed| fails(*seed)).collect::<Vec<_>>());
         let workers: Vec<_> = (0..WORKERS).map(search).collect();
-        workers.into_iter().flat_map(|worker| worker.join().expect("failures are caught")).collect()
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().expect("failures are caught"))
+            .collect()
     });
     assert!(failing.is_empty(), "these seeds fail, see above: {failing:?}");
 }

@@ -2,3 +2,39 @@
 
 #[path = "../harness/mod.rs"]
 mod harness;
+
+mod bursts;
+mod checks;
+mod deaths;
+mod lives;
+mod orders;
+mod phases;
+mod releases;
+mod size;
+mod starts;
+
+use cartridge_orchestrator_plan::record::Record;
+use harness::fixture::Shape;
+use harness::sim::Sim;
+
+/// Deployed, and at rest.
+fn running(shape: &Shape) -> Sim {
+    let mut sim = Sim::new(shape, 1);
+    let min = shape.min as usize;
+    sim.until("the minimum is active", 120, |sim| sim.active() == min);
+    let length = sim.orchestrator.journal.len();
+    sim.seconds(5);
+    assert!(sim.orchestrator.journal.len() <= length + 2, "{}", sim.picture());
+    sim
+}
+
+/// Records since an entry.
+fn since(sim: &Sim, entry: usize) -> impl Iterator<Item = &Record> {
+    sim.orchestrator.journal[entry..]
+        .iter()
+        .map(|entry| &entry.record)
+}
+
+fn count(sim: &Sim, entry: usize, which: impl Fn(&Record) -> bool) -> usize {
+    since(sim, entry).filter(|record| which(record)).count()
+}
