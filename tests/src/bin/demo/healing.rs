@@ -9,7 +9,7 @@ use cartridge_tests::load::Kill;
 use cartridge_tests::process;
 
 use crate::stage::{Fault, Stage, unexpected};
-use crate::story::{CROWDED, IN_PRIVATE, PACKED, PER_MEMBER, all_have};
+use crate::story::{CROWDED, IN_PRIVATE, PACKED, PER_MEMBER, on_release};
 
 /// A member in `private` that serves.
 async fn victim(stage: &Stage) -> Result<Member, Fault> {
@@ -100,14 +100,8 @@ pub(crate) async fn kill_orchestrator(stage: &mut Stage, good: &str) -> Result<(
 /// As many members as the load needs (two fit into `private`), each once, on the good commit, and requests are answered.
 async fn healed(stage: &Stage, in_flight: usize, good: &str) -> Result<(), Fault> {
     let needed = in_flight.div_ceil(PER_MEMBER).saturating_sub(IN_PRIVATE);
-    let members = stage.settled(IN_PRIVATE, needed..=4).await?;
-    let look = async || all_have(&stage.serving().await.ok()?, good).then_some(());
-    stage
-        .until(
-            "every member on the accepted commit, not on the rejected head",
-            look,
-        )
-        .await?;
+    // The accepted commit, not the rejected head of the branch.
+    let members = on_release(stage, needed, good).await?;
     stage.traffic_goes_on(50).await?;
     stage.narrator.fact(&format!(
         "{} members serve, each once: none lost, none twice",

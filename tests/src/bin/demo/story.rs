@@ -120,9 +120,17 @@ async fn burst(stage: &mut Stage) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Every serving member has `commit`.
-pub(crate) fn all_have(members: &[Member], commit: &str) -> bool {
-    !members.is_empty() && members.iter().all(|m| m.release.as_deref() == Some(commit))
+/// Waits until `private` is full and at least `public` members serve outside, each once, nobody between two releases, and
+/// all have `commit`.
+pub(crate) async fn on_release(stage: &Stage, public: usize, commit: &str) -> Result<Vec<Member>, Fault> {
+    let look = async || {
+        let members = stage.settled(IN_PRIVATE, public..=4).await.ok()?;
+        members
+            .iter()
+            .all(|m| m.release.as_deref() == Some(commit))
+            .then_some(members)
+    };
+    stage.until(&format!("every member on {commit}"), look).await
 }
 
 async fn release(stage: &mut Stage) -> Result<String, Fault> {
@@ -136,8 +144,7 @@ async fn release(stage: &mut Stage) -> Result<String, Fault> {
         .publish(&[("index.html", "Hello, version 2\n")], "Say hello again")
         .await?;
     stage.event(after, "release-accepted", None).await?;
-    let look = async || all_have(&stage.serving().await.ok()?, &commit).then_some(());
-    stage.until("every member on the new commit", look).await?;
+    on_release(stage, 1, &commit).await?;
     let seen = |releases: &std::collections::BTreeMap<std::sync::Arc<str>, u64>| {
         releases
             .keys()
@@ -163,8 +170,7 @@ async fn bad_release(stage: &mut Stage, good: &str) -> Result<(), Fault> {
     let files = [("index.html", "Hello, version 3\n"), ("unhealthy", "")];
     let bad = stage.repository.publish(&files, "Break it").await?;
     let rejected = stage.event(after, "release-rejected", None).await?;
-    let look = async || all_have(&stage.serving().await.ok()?, good).then_some(());
-    stage.until("every member back on the good commit", look).await?;
+    on_release(stage, 1, good).await?;
     let events = stage.events.after(after);
     let tried: std::collections::BTreeSet<_> = events
         .iter()
