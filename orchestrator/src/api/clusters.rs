@@ -111,18 +111,11 @@ async fn explain(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<
     let text = match (&paused, &figures.decision) {
         (Some(paused), _) => format!("automation is paused by {}: {}", paused.by, paused.reason),
         (None, None) => "not looked at yet since this server started".to_owned(),
-        (None, Some(row)) => row.frozen.clone().unwrap_or_else(|| row.factor.clone()),
+        (None, Some(row)) => row.frozen.clone().unwrap_or_else(|| row.inputs.clone()),
     };
-    Ok(Json(json!({
-        "cluster": figures.cluster,
-        "because": text,
-        "active": figures.active,
-        "desired": figures.desired,
-        "orderedSize": figures.ordered_size,
-        "inFlight": figures.in_flight,
-        "decision": figures.decision,
-        "instances": figures.instances,
-    })))
+    let mut shown = json!(figures);
+    shown["because"] = text.into();
+    Ok(Json(shown))
 }
 
 /// Stratos's web hook: `{"repository": {"url": …}}`, and what GitHub, GitLab and Gitea send beside it.

@@ -134,6 +134,7 @@ pub struct ClusterFigures {
     /// Network partition by network partition.
     pub instances: Vec<InstanceFigures>,
     /// Why it is as it is.
+    #[serde(serialize_with = "decision")]
     pub decision: Option<ClusterReport>,
 }
 
@@ -288,6 +289,15 @@ impl Known<'_> {
     pub fn clusters(&self) -> Vec<ClusterFigures> {
         self.world.clusters.values().map(|cluster| self.cluster(cluster)).collect()
     }
+}
+
+/// The forecast is JSON where the scaler wrote it so: it is shown as such, not as a text in a text.
+fn decision<S: serde::Serializer>(row: &Option<ClusterReport>, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut shown = serde_json::to_value(row).unwrap_or_default();
+    if let Some(forecast) = row.as_ref().and_then(|row| serde_json::from_str::<Value>(&row.forecast).ok()) {
+        shown["forecast"] = forecast;
+    }
+    shown.serialize(serializer)
 }
 
 /// Stands in front of others.

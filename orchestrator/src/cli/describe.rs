@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use super::client::{Client, Fault, segment};
+use super::get::text;
 use super::{Kind, Output, show};
 
 /// Carries out `describe`.
@@ -26,7 +27,39 @@ pub async fn describe(client: &Client, kind: Kind, name: &str, output: Output) -
 
 /// Carries out `explain`.
 pub async fn explain(client: &Client, cluster: &str, output: Output) -> Result<(), Fault> {
-    print(&client.get(&format!("explain/{}", segment(cluster))).await?, output)
+    let found = client.get(&format!("explain/{}", segment(cluster))).await?;
+    match output {
+        Output::Json => show::json(&found),
+        Output::Table => lines(&found).iter().try_for_each(|line| show::line(line)),
+    }
+}
+
+fn lines(found: &Value) -> Vec<String> {
+    let decision = &found["decision"];
+    let mut lines = vec![
+        format!("{}: {} active, {} wanted", text(&found["cluster"]), text(&found["active"]), text(&found["desired"])),
+        format!("because: {}", text(&found["because"])),
+    ];
+    if found["orderedSize"].is_u64() {
+        lines.push(format!("ordered size: {}", text(&found["orderedSize"])));
+    }
+    if decision.is_object() {
+        let figures = [&decision["factor"], &decision["required"], &decision["target"]].map(text);
+        lines.push(format!("factor: {}, required {}, target {}", figures[0], figures[1], figures[2]));
+        lines.push(format!("seen: {}", text(&decision["inputs"])));
+    }
+    for row in decision["forecast"].as_array().into_iter().flatten() {
+        let figures = [&row["factor"], &row["now"], &row["predicted"], &row["threshold"], &row["required"]].map(text);
+        let [factor, now, predicted, threshold, required] = figures;
+        lines.push(format!("{factor}: now {now}, predicted {predicted}, threshold {threshold}, asks for {required}"));
+    }
+    lines.extend(decision["notes"].as_array().into_iter().flatten().map(|note| format!("note: {}", text(note))));
+    for place in found["instances"].as_array().into_iter().flatten() {
+        let ending = if place["ending"] == true { ", being emptied" } else { "" };
+        let figures = [&place["networkPartition"], &place["active"], &place["desired"]].map(text);
+        lines.push(format!("in {}: {} of {} active{ending}", figures[0], figures[1], figures[2]));
+    }
+    lines
 }
 
 /// Carries out `status`.

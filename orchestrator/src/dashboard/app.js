@@ -125,6 +125,16 @@ function releaseText(release) {
   return parts.join(" · ");
 }
 
+function plain(value) {
+  const known = figure(value);
+  return known === null ? "–" : String(Math.round(known * 10) / 10);
+}
+
+function forecastText(row) {
+  return row.factor + ": now " + plain(row.now) + ", predicted " + plain(row.predicted) + ", threshold "
+    + plain(row.threshold) + ", asks for " + plain(row.required);
+}
+
 function decisionOf(cluster) {
   const decision = cluster.decision;
   const box = make("div", "decision");
@@ -135,8 +145,8 @@ function decisionOf(cluster) {
   if (decision.frozen) box.append(make("p", "frozen", "frozen: " + decision.frozen));
   const target = "wants " + decision.target + (decision.factor ? " because of " + decision.factor : "");
   box.append(make("p", "target", target));
-  for (const text of [decision.inputs, decision.forecast, ...list(decision.notes)]) {
-    if (text) box.append(make("p", "", text));
+  for (const text of [decision.inputs, ...list(decision.forecast).map(forecastText), ...list(decision.notes)]) {
+    if (text && text !== decision.frozen) box.append(make("p", "", text));
   }
   return box;
 }
