@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use cartridge_orchestrator::cli::{self, Cli, Command};
 use cartridge_orchestrator::serve::{ServeOptions, serve};
-use clap::Parser;
 
 /// Threads of the server: planning on one, everybody else on the other.
 const SERVER_THREADS: usize = 2;
@@ -37,7 +36,10 @@ fn pin_names() {}
 
 fn main() -> ExitCode {
     pin_names();
-    let cli = Cli::parse();
+    let cli = match cli::parse(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
     match cli.command {
         Command::Serve(options) => server(options),
         _ => command(cli),
