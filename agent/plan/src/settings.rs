@@ -3,6 +3,7 @@
 //! Refuses to know how flags, environment and files are read; they arrive as maps of text.
 
 mod resolve;
+mod values;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};

@@ -1,13 +1,11 @@
 //! The one total function over stages and events.
 
+mod application;
+mod probing;
+
 use cartridge_protocol::{CommitId, Millis};
 
-use super::{
-    Action, App, EXIT_WINDOW, Event, Hook, Life, MOST_EXITS, PROBE_EVERY, PROBE_TRIES, REFUSAL_SPACING,
-    Rules, Stage, Trial,
-};
-use crate::backoff;
-use crate::probe::Outcome;
+use super::{Action, App, Event, Hook, Life, PROBE_EVERY, Rules, Stage, Trial};
 
 /// What becomes of `life` when `event` happens at `now`, and what is to be done about it.
 pub fn step(life: Life, event: Event, now: Millis, rules: &Rules) -> (Life, Vec<Action>) {
@@ -104,15 +102,6 @@ impl Turn<'_> {
         }
     }
 
-    fn end_app(&mut self, kill_at: Millis) {
-        if self.life.app == App::Running {
-            self.life.stage = Stage::Ending { kill_at };
-            self.act(Action::TermApp);
-        } else {
-            self.life.stage = Stage::Stopped;
-        }
-    }
-
     fn switched(&mut self, to: CommitId, back: Option<CommitId>) {
         let back = back.filter(|b| *b != to);
         match &self.life.stage {
@@ -173,105 +162,6 @@ impl Turn<'_> {
         }
     }
 
-    fn start_app(&mut self) {
-        if self.rules.command && self.life.app != App::Running {
-            self.life.app = App::Running;
-            self.act(Action::StartApp);
-        }
-    }
-
-    fn probe_start(&mut self, trial: Option<Trial>) {
-        let within = if trial.as_ref().is_some_and(|t| t.back.is_some()) {
-            self.rules.trial_within
-        } else {
-            self.rules.start_within
-        };
-        let until = self.now.plus(within);
-        self.life.stage = Stage::Probing {
-            trial,
-            until,
-            unwell: 0,
-            tries: 0,
-        };
-        self.probe();
-    }
-
-    fn probe(&mut self) {
-        self.life.probe += 1;
-        self.life.probing = true;
-        self.life.probe_at = None;
-        self.act(Action::Probe(self.life.probe));
-    }
-
-    fn probe_after(&mut self, wait: Millis) {
-        self.life.probe_at = Some(self.now.plus(wait));
-    }
-
-    fn probed(&mut self, number: u64, outcome: Outcome) {
-        if number != self.life.probe || !self.life.probing {
-            return;
-        }
-        self.life.probing = false;
-        let fault = match outcome {
-            Outcome::Healthy => return self.answered(),
-            other => other,
-        };
-        match self.life.stage.clone() {
-            Stage::Probing {
-                trial,
-                until,
-                unwell,
-                tries,
-            } => self.not_yet(trial, until, unwell, tries + 1, &fault),
-            Stage::Active { failures } if failures + 1 < PROBE_TRIES => {
-                self.life.stage = Stage::Active {
-                    failures: failures + 1,
-                };
-                self.probe_after(PROBE_EVERY);
-            }
-            Stage::Active { .. } => {
-                let reason = format!("the application {}", words(&fault));
-                self.suspend(reason);
-                self.probe_after(PROBE_EVERY);
-            }
-            Stage::Suspended { reason, tries } => {
-                // Quickly at first, for an application that was just restarted.
-                self.probe_after(if tries < 100 { eager(tries) } else { PROBE_EVERY });
-                self.life.stage = Stage::Suspended {
-                    reason,
-                    tries: tries.saturating_add(1),
-                };
-            }
-            _ => {}
-        }
-    }
-
-    fn not_yet(&mut self, trial: Option<Trial>, until: Millis, unwell: u32, tries: u32, fault: &Outcome) {
-        let unwell = if matches!(fault, Outcome::Unwell(_)) {
-            unwell + 1
-        } else {
-            0
-        };
-        let way_back = trial.as_ref().is_some_and(|t| t.back.is_some());
-        if way_back && unwell >= PROBE_TRIES || self.now >= until {
-            return self.not_started(trial, format!("the application {}", words(fault)));
-        }
-        self.probe_after(if unwell > 0 { REFUSAL_SPACING } else { eager(tries) });
-        self.life.stage = Stage::Probing {
-            trial,
-            until,
-            unwell,
-            tries,
-        };
-    }
-
-    fn not_started(&mut self, trial: Option<Trial>, reason: String) {
-        match trial {
-            Some(trial) => self.refuse(trial, reason),
-            None => self.fail(reason),
-        }
-    }
-
     fn refuse(&mut self, trial: Trial, reason: String) {
         self.quieten();
         let Trial { to, back } = trial;
@@ -292,134 +182,6 @@ impl Turn<'_> {
                 self.probe_after(PROBE_EVERY);
             }
             None => self.fail(reason),
-        }
-    }
-
-    fn answered(&mut self) {
-        match self.life.stage.clone() {
-            Stage::Probing { trial, .. } => {
-                if let Some(trial) = trial {
-                    self.tell("release", format!("{} is current and answers", trial.to.short()));
-                    self.life.release = Some(trial.to);
-                }
-                self.activate();
-            }
-            Stage::Suspended { .. } => {
-                self.tell("application", "it answers again");
-                self.activate();
-            }
-            Stage::Active { .. } => {
-                self.life.stage = Stage::Active { failures: 0 };
-                self.probe_after(PROBE_EVERY);
-            }
-            _ => {}
-        }
-    }
-
-    fn activate(&mut self) {
-        self.life.stage = Stage::Active { failures: 0 };
-        self.probe_after(PROBE_EVERY);
-        if !self.life.activated {
-            self.life.activated = true;
-            self.act(Action::RunHook(Hook::InstanceActivated));
-        }
-    }
-
-    fn suspend(&mut self, reason: String) {
-        self.tell("application", reason.clone());
-        self.life.stage = Stage::Suspended { reason, tries: 0 };
-    }
-
-    fn fail(&mut self, reason: String) {
-        self.quieten();
-        self.tell("application", format!("given up: {reason}"));
-        self.life.stage = Stage::Failed { reason };
-        // What does not work must not hold ports and files either.
-        if self.life.app == App::Running {
-            self.act(Action::KillApp);
-        }
-    }
-
-    fn app_ended(&mut self, how: String) {
-        self.life.app = App::Absent;
-        match self.life.stage.clone() {
-            Stage::Ending { .. } => self.life.stage = Stage::Stopped,
-            Stage::Cycling { trial, .. } => {
-                self.start_app();
-                self.probe_start(Some(trial));
-            }
-            Stage::Probing {
-                trial: Some(trial), ..
-            } if trial.back.is_some() => {
-                self.refuse(trial, format!("the application ended: {how}"));
-            }
-            Stage::Returning { .. } => {}
-            Stage::Updating { .. } | Stage::Probing { .. } => self.restart(how),
-            Stage::Active { .. } | Stage::Suspended { .. } => {
-                self.suspend(format!("the application ended: {how}"));
-                self.restart(how);
-            }
-            Stage::Joining
-            | Stage::Fetching
-            | Stage::Greeting { .. }
-            | Stage::Serving { .. }
-            | Stage::Cleaning { .. }
-            | Stage::Stopped
-            | Stage::Failed { .. } => {}
-        }
-    }
-
-    fn restart(&mut self, how: String) {
-        let exits = &mut self.life.exits;
-        exits.push_back((self.now, how));
-        while exits.len() > MOST_EXITS + 1
-            || exits
-                .front()
-                .is_some_and(|(at, _)| self.now.since(*at) > EXIT_WINDOW)
-        {
-            exits.pop_front();
-        }
-        if exits.len() > MOST_EXITS {
-            let history: Vec<String> = exits
-                .iter()
-                .map(|(at, how)| format!("{} ago: {how}", self.now.since(*at)))
-                .collect();
-            return self.give_up(format!(
-                "the application ended {} times within {EXIT_WINDOW}: {}",
-                history.len(),
-                history.join("; ")
-            ));
-        }
-        let wait = backoff::restart(exits.len());
-        self.life.app = App::Due(self.now.plus(wait));
-        if wait == Millis::ZERO {
-            self.start_again();
-        }
-    }
-
-    fn give_up(&mut self, reason: String) {
-        if let Stage::Updating { trial }
-        | Stage::Probing {
-            trial: Some(trial), ..
-        } = self.life.stage.clone()
-            && self.life.release.as_ref() != Some(&trial.to)
-        {
-            self.act(Action::Refuse {
-                commit: trial.to,
-                reason: reason.clone(),
-                back: None,
-            });
-        }
-        self.fail(reason);
-    }
-
-    fn start_again(&mut self) {
-        self.life.restarts = self.life.restarts.saturating_add(1);
-        self.life.app = App::Absent;
-        self.start_app();
-        if let Stage::Suspended { tries, .. } | Stage::Probing { tries, .. } = &mut self.life.stage {
-            *tries = 0;
-            self.probe();
         }
     }
 
@@ -454,17 +216,5 @@ impl Turn<'_> {
         if !self.life.probing && self.life.probe_at.is_some_and(|at| at <= self.now) {
             self.probe();
         }
-    }
-}
-
-/// The wait before try number `tries` of an application that is coming up: 5 ms at first, 100 ms at last.
-fn eager(tries: u32) -> Millis {
-    backoff::doubled(Millis(5), Millis(100), tries / 4)
-}
-
-fn words(outcome: &Outcome) -> &str {
-    match outcome {
-        Outcome::Healthy => "answers",
-        Outcome::Silent(how) | Outcome::Unwell(how) => how,
     }
 }
