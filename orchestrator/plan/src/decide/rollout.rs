@@ -131,7 +131,8 @@ fn allowed(draft: &Draft<'_>, cluster: &Cluster, target: &CommitId, serving: usi
     }
 }
 
-/// Nobody else in its network partition takes requests, so it must not be taken out (S13).
+/// Nobody else in its network partition takes requests, so it must not be taken out (S13), not even if it is
+/// suspended: it is then the last resort of its balancers.
 fn is_only_endpoint(draft: &Draft<'_>, cluster: &Cluster, member: &Member, taken: &[&Member]) -> bool {
     let others = draft.world().members_in(cluster, &member.network_partition);
     let remains = |other: &Member| {
@@ -139,5 +140,5 @@ fn is_only_endpoint(draft: &Draft<'_>, cluster: &Cluster, member: &Member, taken
             && other.phase == MemberPhase::Active
             && !taken.iter().any(|taken| taken.id == other.id)
     };
-    member.phase == MemberPhase::Active && !others.into_iter().any(remains)
+    !others.into_iter().any(remains)
 }
