@@ -31,7 +31,13 @@ const USER_TIMEOUT_MS: libc::c_int = 10_000;
 const FINISH: Duration = Duration::from_secs(3);
 
 /// Serves `router` until `stop`, then lets what runs finish.
-pub async fn serve(listener: TcpListener, tls: Arc<rustls::ServerConfig>, router: Router, engine: Engine, stop: CancellationToken) {
+pub async fn serve(
+    listener: TcpListener,
+    tls: Arc<rustls::ServerConfig>,
+    router: Router,
+    engine: Engine,
+    stop: CancellationToken,
+) {
     let acceptor = TlsAcceptor::from(tls);
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let tasks = TaskTracker::new();
@@ -40,7 +46,9 @@ pub async fn serve(listener: TcpListener, tls: Arc<rustls::ServerConfig>, router
             () = stop.cancelled() => break,
             accepted = accept(&listener, &room) => accepted,
         };
-        let Some((stream, peer, place)) = accepted else { continue };
+        let Some((stream, peer, place)) = accepted else {
+            continue;
+        };
         let one = One {
             acceptor: acceptor.clone(),
             router: router.clone(),
@@ -57,7 +65,10 @@ pub async fn serve(listener: TcpListener, tls: Arc<rustls::ServerConfig>, router
     drop(listener);
     tasks.close();
     if timeout(FINISH, tasks.wait()).await.is_err() {
-        tracing::warn!(open = tasks.len(), "connections did not finish in time and are cut");
+        tracing::warn!(
+            open = tasks.len(),
+            "connections did not finish in time and are cut"
+        );
     }
 }
 
@@ -119,7 +130,10 @@ impl One {
     }
 }
 
-async fn tower_call(router: &mut Router, request: Request) -> Result<axum::response::Response, std::convert::Infallible> {
+async fn tower_call(
+    router: &mut Router,
+    request: Request,
+) -> Result<axum::response::Response, std::convert::Infallible> {
     use hyper_util::service::TowerToHyperService;
     hyper::service::Service::call(&TowerToHyperService::new(router.clone()), request).await
 }

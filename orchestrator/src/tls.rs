@@ -41,14 +41,21 @@ pub struct Tls {
 }
 
 /// Opens the authority in `data` or makes it, and signs a certificate for `names` and `addresses`.
-pub fn open(data: &Path, installation: &str, names: &[String], addresses: &[IpAddr]) -> Result<Tls, TlsError> {
+pub fn open(
+    data: &Path,
+    installation: &str,
+    names: &[String],
+    addresses: &[IpAddr],
+) -> Result<Tls, TlsError> {
     let ca = data.join("ca.pem");
     let issuer = authority(data, &ca, installation)?;
     let mut subject = names.to_vec();
     subject.extend(addresses.iter().map(ToString::to_string));
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::new(subject)?;
-    params.distinguished_name.push(DnType::CommonName, "cartridge orchestrator");
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "cartridge orchestrator");
     params.use_authority_key_identifier_extension = true;
     params.insert_extended_key_usage(rcgen::ExtendedKeyUsagePurpose::ServerAuth);
     let certificate = params.signed_by(&key, &issuer)?;
@@ -74,7 +81,9 @@ fn authority(data: &Path, ca: &Path, installation: &str) -> Result<Issuer<'stati
         move |source| TlsError::File { path, source }
     };
     let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::CommonName, format!("Cartridge {installation}"));
+    params
+        .distinguished_name
+        .push(DnType::CommonName, format!("Cartridge {installation}"));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let key = match std::fs::read_to_string(&key_path) {

@@ -24,7 +24,10 @@ pub enum JoinRefused {
 
 /// The records of a join; none if it is the same join again.
 pub(crate) fn join(world: &World, join: &Joining, now: Millis) -> Result<Vec<Record>, JoinRefused> {
-    let member = world.members.get(&join.member).filter(|m| m.incarnation == join.incarnation);
+    let member = world
+        .members
+        .get(&join.member)
+        .filter(|m| m.incarnation == join.incarnation);
     let Some(member) = member else {
         return Err(JoinRefused::Over);
     };
@@ -50,26 +53,34 @@ pub(crate) fn step_ended(world: &World, ended: StepEnded) -> Vec<Record> {
         incarnation,
         outcome,
     } = ended;
-    let Some(known) = world.members.get(&member).filter(|m| m.incarnation == incarnation) else {
+    let Some(known) = world
+        .members
+        .get(&member)
+        .filter(|m| m.incarnation == incarnation)
+    else {
         return Vec::new();
     };
     match (outcome, &known.phase) {
         // An agent may join before its provisioner answers: the answer is recorded all the same.
-        (Outcome::Ensured(made), MemberPhase::Planned { .. } | MemberPhase::Starting) if known.instance.is_none() => {
+        (Outcome::Ensured(made), MemberPhase::Planned { .. } | MemberPhase::Starting)
+            if known.instance.is_none() =>
+        {
             vec![Record::MemberEnsured {
-            member,
-            incarnation,
-            instance: made.instance,
-            address: made.address,
-            ports: made.ports,
+                member,
+                incarnation,
+                instance: made.instance,
+                address: made.address,
+                ports: made.ports,
             }]
         }
-        (Outcome::EnsureFailed(reason), MemberPhase::Planned { attempts }) => vec![Record::MemberEnsureFailed {
-            member,
-            incarnation,
-            attempt: attempts + 1,
-            reason,
-        }],
+        (Outcome::EnsureFailed(reason), MemberPhase::Planned { attempts }) => {
+            vec![Record::MemberEnsureFailed {
+                member,
+                incarnation,
+                attempt: attempts + 1,
+                reason,
+            }]
+        }
         (Outcome::Removed, MemberPhase::Ended { .. }) => vec![Record::MemberRemoved { member, incarnation }],
         _ => Vec::new(),
     }
@@ -80,8 +91,23 @@ pub(crate) fn line(record: &Record) -> String {
     let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(record) else {
         return String::new();
     };
-    let mut line = fields.get("kind").and_then(|kind| kind.as_str()).unwrap_or_default().to_owned();
-    let shown = ["application", "cluster", "networkPartition", "member", "commit", "from", "to", "factor", "reason", "epoch"];
+    let mut line = fields
+        .get("kind")
+        .and_then(|kind| kind.as_str())
+        .unwrap_or_default()
+        .to_owned();
+    let shown = [
+        "application",
+        "cluster",
+        "networkPartition",
+        "member",
+        "commit",
+        "from",
+        "to",
+        "factor",
+        "reason",
+        "epoch",
+    ];
     for name in shown {
         match fields.get(name) {
             Some(serde_json::Value::String(text)) => line.extend([" ", name, "=", &printable(text)]),
@@ -93,5 +119,8 @@ pub(crate) fn line(record: &Record) -> String {
 }
 
 fn printable(text: &str) -> String {
-    text.chars().take(300).map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars()
+        .take(300)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }

@@ -42,7 +42,10 @@ pub(crate) enum Outcome {
 
 /// An answer that is sent once everything before it is durable.
 pub(crate) enum Reply {
-    Order(oneshot::Sender<Result<u64, SubmitError>>, Result<u64, SubmitError>),
+    Order(
+        oneshot::Sender<Result<u64, SubmitError>>,
+        Result<u64, SubmitError>,
+    ),
     Join(oneshot::Sender<Result<(), JoinRefused>>, Result<(), JoinRefused>),
 }
 

@@ -32,8 +32,8 @@ pub(crate) use self::input::Joining;
 pub use self::observe::Fence;
 pub use self::ring::Ring;
 pub use self::stats::{Stats, StatsReading};
-pub use self::tell::{Ear, Intervals};
 use self::tell::Listeners;
+pub use self::tell::{Ear, Intervals};
 pub use self::work::LinkPlace;
 use self::work::Work;
 use self::writer::Writer;
@@ -160,7 +160,12 @@ impl Engine {
 
     /// The writer: works until the engine is stopped. An error means that the journal can no longer be written and that
     /// the orchestrator must end.
-    pub async fn run(&self, waiting: Waiting, provisioners: Arc<Provisioners>, link: LinkPlace) -> Result<(), JournalError> {
+    pub async fn run(
+        &self,
+        waiting: Waiting,
+        provisioners: Arc<Provisioners>,
+        link: LinkPlace,
+    ) -> Result<(), JournalError> {
         let work = Work::new(self.clone(), provisioners, link);
         let writer = Writer::new(Arc::clone(&self.shared), waiting.0, work);
         writer.run(self.shared.stopping.clone()).await
@@ -180,7 +185,11 @@ impl Engine {
     pub(crate) async fn join(&self, joining: Joining) -> Result<(), JoinRefused> {
         let (reply, answer) = oneshot::channel();
         let input = Input::Join(joining, reply);
-        self.shared.inputs.send(input).await.map_err(|_| JoinRefused::NotYet)?;
+        self.shared
+            .inputs
+            .send(input)
+            .await
+            .map_err(|_| JoinRefused::NotYet)?;
         answer.await.unwrap_or(Err(JoinRefused::NotYet))
     }
 

@@ -35,7 +35,9 @@ impl Engine {
     pub fn fence(&self, member: &MemberId, incarnation: u64, credential_sha256: &str) -> Result<(), Fence> {
         self.read(|world, _, _| {
             let known = world.members.get(member).filter(|m| m.incarnation == incarnation);
-            let known = known.filter(|m| !matches!(m.phase, MemberPhase::Ended { .. })).ok_or(Fence::Over)?;
+            let known = known
+                .filter(|m| !matches!(m.phase, MemberPhase::Ended { .. }))
+                .ok_or(Fence::Over)?;
             let hash = known.credential_sha256.as_deref().ok_or(Fence::Unauthorized)?;
             let right = Secret::new(hash).matches(credential_sha256);
             if right { Ok(()) } else { Err(Fence::Unauthorized) }
@@ -45,29 +47,55 @@ impl Engine {
     /// Takes in what a member says; [`Engine::fence`] has been passed.
     pub fn report(&self, member: &MemberId, incarnation: u64, batch: Batch) -> Result<Acknowledged, Fence> {
         self.shared.stats.batches.fetch_add(1, Relaxed);
-        let Batch {
-            notices, logs, ..
-        } = &batch;
+        let Batch { notices, logs, .. } = &batch;
         let (notices, logs) = (notices.clone(), logs.clone());
         let changed = self.shared.take_in(member, incarnation, batch)?;
-        let acknowledged = keep(&self.shared.notices, member, incarnation, notices, MAX_NOTICES, &self.shared.fresh_notices);
-        keep(&self.shared.logs, member, incarnation, logs, MAX_LOG_LINES, &self.shared.fresh_logs);
+        let acknowledged = keep(
+            &self.shared.notices,
+            member,
+            incarnation,
+            notices,
+            MAX_NOTICES,
+            &self.shared.fresh_notices,
+        );
+        keep(
+            &self.shared.logs,
+            member,
+            incarnation,
+            logs,
+            MAX_LOG_LINES,
+            &self.shared.fresh_logs,
+        );
         if let Some(cluster) = changed {
             self.shared.soil(cluster);
         }
-        Ok(Acknowledged { notices: acknowledged })
+        Ok(Acknowledged {
+            notices: acknowledged,
+        })
     }
 
     /// A provisioner says that an instance runs.
     pub fn instance_runs(&self, member: &MemberId, incarnation: u64) {
         let at = self.now();
-        self.shared.instance(member, incarnation, InstanceObservation::Running { incarnation, at });
+        self.shared.instance(
+            member,
+            incarnation,
+            InstanceObservation::Running { incarnation, at },
+        );
     }
 
     /// A provisioner says that an instance ended.
     pub fn instance_gone(&self, member: &MemberId, incarnation: u64, reason: String) {
         let at = self.now();
-        self.shared.instance(member, incarnation, InstanceObservation::Gone { incarnation, at, reason });
+        self.shared.instance(
+            member,
+            incarnation,
+            InstanceObservation::Gone {
+                incarnation,
+                at,
+                reason,
+            },
+        );
     }
 }
 
@@ -101,10 +129,21 @@ impl Shared {
         let now = self.clock.now();
         let mut state = self.state.write().expect("no holder of the state lock panics");
         let State { world, seen, .. } = &mut *state;
-        let known = world.members.get(member).filter(|m| m.incarnation == incarnation).ok_or(Fence::Over)?;
+        let known = world
+            .members
+            .get(member)
+            .filter(|m| m.incarnation == incarnation)
+            .ok_or(Fence::Over)?;
         let mut changed = record_batch(seen, member, incarnation, &batch, now);
         if let Some(reading) = batch.balancer {
-            changed |= record_reading(world, seen, &known.cluster, &known.network_partition, reading, now);
+            changed |= record_reading(
+                world,
+                seen,
+                &known.cluster,
+                &known.network_partition,
+                reading,
+                now,
+            );
         }
         Ok(changed.then(|| known.cluster.clone()))
     }
@@ -136,7 +175,13 @@ impl Shared {
     }
 }
 
-fn record_batch(seen: &mut Observations, member: &MemberId, incarnation: u64, batch: &Batch, now: Millis) -> bool {
+fn record_batch(
+    seen: &mut Observations,
+    member: &MemberId,
+    incarnation: u64,
+    batch: &Batch,
+    now: Millis,
+) -> bool {
     let fresh = || MemberObservation {
         incarnation,
         sequence: 0,
@@ -156,7 +201,10 @@ fn record_batch(seen: &mut Observations, member: &MemberId, incarnation: u64, ba
     }
     known.sequence = batch.sequence;
     if let Some(sample) = &batch.sample
-        && known.sample.as_ref().is_none_or(|(_, last)| last.sequence < sample.sequence)
+        && known
+            .sample
+            .as_ref()
+            .is_none_or(|(_, last)| last.sequence < sample.sequence)
     {
         if let Some(load) = sample.load_percent() {
             known.load.push(now, load);
@@ -185,7 +233,11 @@ fn record_reading(
     };
     let mut changed = false;
     for row in reading.clusters {
-        if world.clusters.get(&row.cluster).is_none_or(|c| c.application != *application) {
+        if world
+            .clusters
+            .get(&row.cluster)
+            .is_none_or(|c| c.application != *application)
+        {
             continue;
         }
         let key = (row.cluster, network_partition.clone());
@@ -214,33 +266,53 @@ impl State {
             let spacing = spacing(&self.world, &cluster);
             let window = self.seen.recommended.entry(cluster).or_default();
             let size = f64::from(size);
-            if window.last().is_none_or(|(at, last)| now.since(at) >= spacing || size > last) {
+            if window
+                .last()
+                .is_none_or(|(at, last)| now.since(at) >= spacing || size > last)
+            {
                 window.push(now, size);
             }
         }
         for row in planned.report.clusters {
-            match self.report.clusters.binary_search_by(|known| known.cluster.cmp(&row.cluster)) {
+            match self
+                .report
+                .clusters
+                .binary_search_by(|known| known.cluster.cmp(&row.cluster))
+            {
                 Ok(at) => self.report.clusters[at] = row,
                 Err(at) => self.report.clusters.insert(at, row),
             }
         }
         if all {
             let Self { world, seen, report } = self;
-            report.clusters.retain(|row| world.clusters.contains_key(&row.cluster));
-            seen.members.retain(|member, _| world.members.contains_key(member));
-            seen.instances.retain(|member, _| world.members.contains_key(member));
-            seen.clusters.retain(|(cluster, _), _| world.clusters.contains_key(cluster));
-            seen.recommended.retain(|cluster, _| world.clusters.contains_key(cluster));
+            report
+                .clusters
+                .retain(|row| world.clusters.contains_key(&row.cluster));
+            seen.members
+                .retain(|member, _| world.members.contains_key(member));
+            seen.instances
+                .retain(|member, _| world.members.contains_key(member));
+            seen.clusters
+                .retain(|(cluster, _), _| world.clusters.contains_key(cluster));
+            seen.recommended
+                .retain(|cluster, _| world.clusters.contains_key(cluster));
         }
     }
 }
 
 fn spacing(world: &World, cluster: &ClusterId) -> Millis {
-    let policy = world.clusters.get(cluster).and_then(|c| c.autoscaling_policy.as_ref());
+    let policy = world
+        .clusters
+        .get(cluster)
+        .and_then(|c| c.autoscaling_policy.as_ref());
     let seconds = policy
         .and_then(|id| world.autoscaling_policies.get(id))
         .map_or(120.0, |policy| policy.stabilization_seconds);
     let millis = (seconds * 1000.0 / RECOMMENDATIONS_PER_WINDOW).clamp(500.0, 60_000.0);
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped above")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped above"
+    )]
     Millis(millis as u64)
 }

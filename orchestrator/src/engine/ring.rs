@@ -71,7 +71,11 @@ impl<T: Numbered> Ring<T> {
 
     /// The highest number taken in of this life.
     pub fn last_of(&self, incarnation: u64) -> u64 {
-        if incarnation == self.incarnation { self.last() } else { 0 }
+        if incarnation == self.incarnation {
+            self.last()
+        } else {
+            0
+        }
     }
 
     /// The highest number taken in.

@@ -59,8 +59,16 @@ impl Ear {
 impl Drop for Ear {
     fn drop(&mut self) {
         self.shared.stats.streams.fetch_sub(1, Relaxed);
-        let mut listeners = self.shared.listeners.0.lock().expect("no holder of this lock panics");
-        if listeners.get(&self.member).is_some_and(|l| l.number == self.number) {
+        let mut listeners = self
+            .shared
+            .listeners
+            .0
+            .lock()
+            .expect("no holder of this lock panics");
+        if listeners
+            .get(&self.member)
+            .is_some_and(|l| l.number == self.number)
+        {
             listeners.remove(&self.member);
         }
     }
@@ -72,7 +80,12 @@ impl Engine {
         let number = self.shared.stats.streams_ever.fetch_add(1, Relaxed);
         self.shared.stats.streams.fetch_add(1, Relaxed);
         // Held while looking at the world, so that no change falls between looking and listening.
-        let mut listeners = self.shared.listeners.0.lock().expect("no holder of this lock panics");
+        let mut listeners = self
+            .shared
+            .listeners
+            .0
+            .lock()
+            .expect("no holder of this lock panics");
         let current = self.shared.desired(member, incarnation).map(Arc::new);
         let (tell, mut heard) = watch::channel(current);
         heard.mark_changed();
@@ -109,7 +122,10 @@ impl Shared {
         wanted.publish_interval_ms = self.intervals.publish_ms;
         if let Some(artifacts) = &mut wanted.artifacts {
             let cluster = world.clusters.get(&world.members.get(member)?.cluster)?;
-            let sealed = world.sealed.get(&cluster.application).and_then(|by| by.get(&cluster.alias));
+            let sealed = world
+                .sealed
+                .get(&cluster.application)
+                .and_then(|by| by.get(&cluster.alias));
             if let Some(sealed) = sealed.filter(|sealed| !sealed.is_empty()) {
                 match self.identity.unseal(sealed) {
                     Ok(password) => artifacts.password = Some(password),

@@ -116,7 +116,8 @@ async fn carry_out(engine: &Engine, provisioners: &Provisioners, step: Step, lin
     match step {
         Step::Ensure(spec) => {
             crash::point("before_ensure");
-            let (member, incarnation, provider) = (spec.member.clone(), spec.incarnation, spec.provider.clone());
+            let (member, incarnation, provider) =
+                (spec.member.clone(), spec.incarnation, spec.provider.clone());
             let made = within(async { provisioners.of(&provider)?.ensure(*spec, link).await }).await;
             crash::point("after_ensure");
             match made {
@@ -159,7 +160,10 @@ async fn within<T>(step: impl Future<Output = Result<T, ProvisionError>>) -> Res
 impl Shared {
     /// Marks a cluster as changed and wakes the writer.
     pub(crate) fn soil(&self, cluster: cartridge_protocol::ClusterId) {
-        self.dirty.lock().expect("no holder of this lock panics").insert(cluster);
+        self.dirty
+            .lock()
+            .expect("no holder of this lock panics")
+            .insert(cluster);
         self.poke.notify_one();
     }
 

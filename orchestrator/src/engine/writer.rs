@@ -74,7 +74,10 @@ impl Writer {
             };
             let began = shared.clock.micros();
             self.pass(first, all).await?;
-            shared.stats.passes.record(shared.clock.micros().saturating_sub(began));
+            shared
+                .stats
+                .passes
+                .record(shared.clock.micros().saturating_sub(began));
         }
     }
 
@@ -88,11 +91,17 @@ impl Writer {
             let began = self.shared.clock.micros();
             let entries = pass.finished.entries.clone();
             self.shared.journal.append(pass.base_seq, entries).await?;
-            self.shared.stats.appends.record(self.shared.clock.micros().saturating_sub(began));
+            self.shared
+                .stats
+                .appends
+                .record(self.shared.clock.micros().saturating_sub(began));
             crash::point("after_append");
         }
         let now = self.shared.clock.now();
-        self.wake = pass.planned.wake.map(|at| Duration::from_millis(at.since(now).0).max(SETTLE));
+        self.wake = pass
+            .planned
+            .wake
+            .map(|at| Duration::from_millis(at.since(now).0).max(SETTLE));
         self.publish(pass, all);
         if wrote || all {
             let due = self.shared.read(|state| outstanding(&state.world, now));
@@ -132,7 +141,12 @@ impl Writer {
             }
         }
         let planned = if all || !dirty.is_empty() {
-            self.decide(&mut draft, &state, if all { Scope::All } else { Scope::Clusters(&dirty) }, now)
+            self.decide(
+                &mut draft,
+                &state,
+                if all { Scope::All } else { Scope::Clusters(&dirty) },
+                now,
+            )
         } else {
             Planned::default()
         };
@@ -203,7 +217,11 @@ impl Writer {
         let now = self.shared.clock.now();
         let Finished { world, entries } = pass.finished;
         let old = {
-            let mut state = self.shared.state.write().expect("no holder of the state lock panics");
+            let mut state = self
+                .shared
+                .state
+                .write()
+                .expect("no holder of the state lock panics");
             let old = world.map(|world| std::mem::replace(&mut state.world, world));
             state.take_over(pass.planned, now, all);
             old
@@ -231,7 +249,11 @@ impl Writer {
                 let Touched::Cluster(cluster) = touched(&state.world, old, &entry.record) else {
                     return None;
                 };
-                let known = state.world.clusters.get(&cluster).or_else(|| old.clusters.get(&cluster));
+                let known = state
+                    .world
+                    .clusters
+                    .get(&cluster)
+                    .or_else(|| old.clusters.get(&cluster));
                 applications.extend(known.map(|c| c.application.clone()));
             }
             Some(applications)

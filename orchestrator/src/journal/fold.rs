@@ -45,6 +45,9 @@ fn decode(store: &Store, seq: u64, bytes: &[u8]) -> Result<World, JournalError> 
     if world.seq == seq {
         Ok(world)
     } else {
-        Err(store.unreadable(format!("the snapshot of entry {seq} says that it is of {}", world.seq)))
+        Err(store.unreadable(format!(
+            "the snapshot of entry {seq} says that it is of {}",
+            world.seq
+        )))
     }
 }

@@ -55,7 +55,9 @@ pub enum JournalError {
         problem: String,
     },
     /// Somebody else wrote in between: there must be one writer.
-    #[error("the journal is at {actual}, its writer believed {expected}: there are two writers; nothing was written")]
+    #[error(
+        "the journal is at {actual}, its writer believed {expected}: there are two writers; nothing was written"
+    )]
     Conflict {
         /// Where the writer believed it was.
         expected: u64,
@@ -94,7 +96,10 @@ impl Journal {
             entries,
             reply,
         };
-        self.work.send(Work::Append(append)).await.map_err(|_| JournalError::Closed)?;
+        self.work
+            .send(Work::Append(append))
+            .await
+            .map_err(|_| JournalError::Closed)?;
         answer.await.map_err(|_| JournalError::Closed)?
     }
 

@@ -41,23 +41,32 @@ struct Scribe {
 }
 
 /// Starts the thread.
-pub fn spawn(store: Arc<Store>, keep: Keep, last: u64, mut waiting: mpsc::Receiver<Work>) -> std::io::Result<()> {
-    std::thread::Builder::new().name("journal".to_owned()).spawn(move || {
-        let mut scribe = Scribe {
-            store,
-            keep,
-            last,
-            snapshot: last,
-            broken: None,
-        };
-        scribe.begin();
-        while let Some(first) = waiting.blocking_recv() {
-            if let Some(reply) = scribe.work(first, &mut waiting) {
-                let _ = reply.send(());
-                return;
+pub fn spawn(
+    store: Arc<Store>,
+    keep: Keep,
+    last: u64,
+    mut waiting: mpsc::Receiver<Work>,
+) -> std::io::Result<()> {
+    std::thread::Builder::new()
+        .name("journal".to_owned())
+        .spawn(move || {
+            let mut scribe = Scribe {
+                store,
+                keep,
+                last,
+                snapshot: last,
+                broken: None,
+            };
+            scribe.begin();
+            while let Some(first) = waiting.blocking_recv() {
+                if let Some(reply) = scribe.work(first, &mut waiting) {
+                    // Whoever waits may open the file again at once.
+                    drop(scribe);
+                    let _ = reply.send(());
+                    return;
+                }
             }
-        }
-    })?;
+        })?;
     Ok(())
 }
 
@@ -83,7 +92,11 @@ impl Scribe {
                     break;
                 }
             }
-            next = if together.len() < MAX_TOGETHER { waiting.try_recv().ok() } else { None };
+            next = if together.len() < MAX_TOGETHER {
+                waiting.try_recv().ok()
+            } else {
+                None
+            };
         }
         self.write(together);
         self.snapshot_if_due();
@@ -142,5 +155,8 @@ impl Scribe {
 }
 
 fn follows(last: u64, entries: &[Entry]) -> bool {
-    entries.iter().zip(last + 1..).all(|(entry, seq)| entry.seq == seq)
+    entries
+        .iter()
+        .zip(last + 1..)
+        .all(|(entry, seq)| entry.seq == seq)
 }

@@ -44,6 +44,8 @@ impl Store {
             path: path.to_owned(),
             database,
         };
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(path, private).map_err(|e| store.unreadable(e.to_string()))?;
         match store.format()? {
             Some(FORMAT) => Ok(store),
             Some(other) => Err(store.unreadable(format!(
@@ -80,7 +82,11 @@ impl Store {
 
     fn begin(&self) -> Result<(), JournalError> {
         let write = self.database.begin_write().map_err(failed)?;
-        write.open_table(META).map_err(failed)?.insert("format", FORMAT).map_err(failed)?;
+        write
+            .open_table(META)
+            .map_err(failed)?
+            .insert("format", FORMAT)
+            .map_err(failed)?;
         write.open_table(ENTRIES).map_err(failed)?;
         write.open_table(SNAPSHOT).map_err(failed)?;
         write.commit().map_err(failed)
@@ -122,7 +128,10 @@ impl Store {
         if entry.seq == seq {
             Ok(entry)
         } else {
-            Err(self.unreadable(format!("entry {seq} says that it is {}; restore the file from a backup", entry.seq)))
+            Err(self.unreadable(format!(
+                "entry {seq} says that it is {}; restore the file from a backup",
+                entry.seq
+            )))
         }
     }
 
@@ -159,7 +168,9 @@ impl Store {
 fn explain(error: &redb::DatabaseError) -> String {
     match error {
         redb::DatabaseError::DatabaseAlreadyOpen => "another orchestrator uses it".to_owned(),
-        redb::DatabaseError::Storage(redb::StorageError::Io(e)) if e.kind() == std::io::ErrorKind::InvalidData => {
+        redb::DatabaseError::Storage(redb::StorageError::Io(e))
+            if e.kind() == std::io::ErrorKind::InvalidData =>
+        {
             format!("is no journal ({e})")
         }
         redb::DatabaseError::Storage(redb::StorageError::Io(e)) => e.to_string(),

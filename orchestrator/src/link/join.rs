@@ -21,7 +21,10 @@ pub(super) async fn join(State(engine): State<Engine>, sent: Body) -> Result<Res
     let token = engine.shared.identity.join_token(&join.member, join.incarnation);
     if !token.matches(join.token.expose()) {
         tracing::warn!(member = %join.member, "a join with a wrong token was refused");
-        return Err(Refused(StatusCode::UNAUTHORIZED, "the join token is wrong".to_owned()));
+        return Err(Refused(
+            StatusCode::UNAUTHORIZED,
+            "the join token is wrong".to_owned(),
+        ));
     }
     let hash = &join.credential_sha256;
     if hash.len() != 64 || !hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
@@ -46,7 +49,10 @@ fn refusal(join: &Join, refused: JoinRefused) -> Refused {
         JoinRefused::Expired => (StatusCode::UNAUTHORIZED, "the join token is too old"),
         JoinRefused::Spent => (StatusCode::CONFLICT, "the join token was used already"),
         JoinRefused::Over => (StatusCode::GONE, "this life of the member is over"),
-        JoinRefused::NotYet => (StatusCode::SERVICE_UNAVAILABLE, "the join could not be recorded; try again"),
+        JoinRefused::NotYet => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the join could not be recorded; try again",
+        ),
     };
     tracing::warn!(member = %join.member, incarnation = join.incarnation, "a join was refused: {text}");
     Refused(status, text.to_owned())

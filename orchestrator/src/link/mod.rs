@@ -45,7 +45,10 @@ impl IntoResponse for Refused {
 impl From<Fence> for Refused {
     fn from(fence: Fence) -> Self {
         match fence {
-            Fence::Unauthorized => Self(StatusCode::UNAUTHORIZED, "not the credential of this member".to_owned()),
+            Fence::Unauthorized => Self(
+                StatusCode::UNAUTHORIZED,
+                "not the credential of this member".to_owned(),
+            ),
             Fence::Over => over(),
         }
     }
@@ -62,14 +65,21 @@ async fn body(body: Body) -> Result<Bytes, Refused> {
             StatusCode::PAYLOAD_TOO_LARGE,
             format!("a body of at most {MAX_BODY_BYTES} bytes is accepted"),
         )),
-        Err(_) => Err(Refused(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time".to_owned())),
+        Err(_) => Err(Refused(
+            StatusCode::REQUEST_TIMEOUT,
+            "the body did not arrive in time".to_owned(),
+        )),
     }
 }
 
 fn json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
     // The message of serde_json can quote a value, which may be a secret.
     serde_json::from_slice(bytes).map_err(|e| {
-        let place = format!("the body is not what is expected at line {}, column {}", e.line(), e.column());
+        let place = format!(
+            "the body is not what is expected at line {}, column {}",
+            e.line(),
+            e.column()
+        );
         Refused(StatusCode::BAD_REQUEST, place)
     })
 }
@@ -93,7 +103,9 @@ async fn take_in(engine: &Engine, headers: &HeaderMap, sent: Body) -> Result<Res
     let who = caller(engine, headers)?;
     let bytes = body(sent).await?;
     let batch: Batch = json(&bytes)?;
-    batch.check().map_err(|e| Refused(StatusCode::BAD_REQUEST, e.to_string()))?;
+    batch
+        .check()
+        .map_err(|e| Refused(StatusCode::BAD_REQUEST, e.to_string()))?;
     let acknowledged = engine.report(&who.member, who.incarnation, batch)?;
     Ok(answer(&acknowledged))
 }

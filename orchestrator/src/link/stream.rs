@@ -21,7 +21,11 @@ pub(super) async fn stream(State(engine): State<Engine>, headers: HeaderMap) -> 
         let line = line(&mut ear, &stopping).await?;
         Some((Ok::<Bytes, Infallible>(line), (ear, stopping)))
     });
-    Ok(([("content-type", "application/x-ndjson")], Body::from_stream(lines)).into_response())
+    Ok((
+        [("content-type", "application/x-ndjson")],
+        Body::from_stream(lines),
+    )
+        .into_response())
 }
 
 /// The next line; None ends the stream.

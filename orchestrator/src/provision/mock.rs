@@ -58,7 +58,10 @@ impl Mock {
                 () = ends.cancelled() => "removed".to_owned(),
                 reason = member.live() => reason,
             };
-            mock.running.lock().expect("no holder of this lock panics").remove(&life);
+            mock.running
+                .lock()
+                .expect("no holder of this lock panics")
+                .remove(&life);
             let exit = Exit {
                 member: life.0,
                 incarnation: life.1,
@@ -184,7 +187,9 @@ impl Member {
             logs: Vec::new(),
             logs_dropped: 0,
         };
-        self.engine.report(&self.spec.member, self.spec.incarnation, batch).map(|_| ())
+        self.engine
+            .report(&self.spec.member, self.spec.incarnation, batch)
+            .map(|_| ())
     }
 
     fn sample(&self) -> Option<Sample> {
@@ -208,11 +213,23 @@ impl Member {
         let topology = self.wanted.as_ref()?.topology.as_ref()?;
         let average = self.property("mock.in_flight").unwrap_or(0.0);
         let row = |cluster: &cartridge_protocol::topology::TopologyCluster| {
-            let ready = cluster.endpoints.iter().filter(|e| e.state == EndpointState::Ready).count();
-            let share = if ready == 0 { 0 } else { whole(average) / ready as u64 };
+            let ready = cluster
+                .endpoints
+                .iter()
+                .filter(|e| e.state == EndpointState::Ready)
+                .count();
+            let share = if ready == 0 {
+                0
+            } else {
+                whole(average) / ready as u64
+            };
             let members = cluster.endpoints.iter().map(|endpoint| MemberReading {
                 member: endpoint.member.clone(),
-                in_flight: if endpoint.state == EndpointState::Ready { share } else { 0 },
+                in_flight: if endpoint.state == EndpointState::Ready {
+                    share
+                } else {
+                    0
+                },
             });
             ClusterReading {
                 cluster: cluster.cluster.clone(),
@@ -231,19 +248,27 @@ impl Member {
 
     fn property(&self, name: &str) -> Option<f64> {
         self.engine.read(|world, _, _| {
-            let cartridge = world.clusters.get(&self.spec.cluster).and_then(|c| world.cartridges.get(&c.cartridge));
+            let cartridge = world
+                .clusters
+                .get(&self.spec.cluster)
+                .and_then(|c| world.cartridges.get(&c.cartridge));
             let place = world.network_partitions.get(&self.spec.network_partition);
             let partition = place.and_then(|np| np.partitions.iter().find(|p| p.id == self.spec.partition));
             let text = cartridge
                 .and_then(|c| c.property.get(name))
                 .or_else(|| partition.and_then(|p| p.properties.get(name)))
                 .or_else(|| place.and_then(|np| np.properties.get(name)));
-            text.and_then(|text| text.parse().ok()).filter(|value: &f64| value.is_finite() && *value >= 0.0)
+            text.and_then(|text| text.parse().ok())
+                .filter(|value: &f64| value.is_finite() && *value >= 0.0)
         })
     }
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates; simulated figures")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "saturates; simulated figures"
+)]
 fn whole(value: f64) -> u64 {
     value as u64
 }

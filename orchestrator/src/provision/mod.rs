@@ -90,7 +90,10 @@ impl Provisioners {
     pub fn of(&self, name: &str) -> Result<&dyn Provisioner, ProvisionError> {
         self.0.get(name).map(AsRef::as_ref).ok_or_else(|| {
             let known: Vec<&str> = self.0.keys().copied().collect();
-            ProvisionError(format!("there is no provider {name:?} here; there are: {}", known.join(", ")))
+            ProvisionError(format!(
+                "there is no provider {name:?} here; there are: {}",
+                known.join(", ")
+            ))
         })
     }
 

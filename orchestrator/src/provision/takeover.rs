@@ -14,7 +14,10 @@ pub async fn take_over(engine: &Engine, provisioners: &Provisioners) {
         let found = match provisioner.list().await {
             Ok(found) => found,
             Err(e) => {
-                tracing::error!(provider = name, "could not be asked what runs: {e}; nothing is concluded from that");
+                tracing::error!(
+                    provider = name,
+                    "could not be asked what runs: {e}; nothing is concluded from that"
+                );
                 continue;
             }
         };
@@ -28,7 +31,11 @@ pub async fn take_over(engine: &Engine, provisioners: &Provisioners) {
             engine.instance_runs(&one.member, one.incarnation);
         }
         for (member, incarnation) in engine.read(|world, _, _| missing(world, &found, name)) {
-            engine.instance_gone(&member, incarnation, "not found when the orchestrator started".to_owned());
+            engine.instance_gone(
+                &member,
+                incarnation,
+                "not found when the orchestrator started".to_owned(),
+            );
         }
     }
 }
@@ -52,7 +59,12 @@ fn missing(world: &World, found: &[Found], provider: &str) -> Vec<(cartridge_pro
         .members
         .values()
         .filter(|m| !matches!(m.phase, MemberPhase::Planned { .. } | MemberPhase::Ended { .. }))
-        .filter(|m| world.network_partitions.get(&m.network_partition).is_some_and(|np| np.provider == provider))
+        .filter(|m| {
+            world
+                .network_partitions
+                .get(&m.network_partition)
+                .is_some_and(|np| np.provider == provider)
+        })
         .filter(|m| !runs(&m.id, m.incarnation))
         .map(|m| (m.id.clone(), m.incarnation))
         .collect()

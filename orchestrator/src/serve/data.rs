@@ -31,7 +31,11 @@ impl Data {
     /// Makes the folder if need be (mode 0700) and locks it.
     pub(super) fn lock(path: &Path) -> Result<Self, ServeError> {
         let mut builder = std::fs::DirBuilder::new();
-        builder.recursive(true).mode(0o700).create(path).map_err(file(path))?;
+        builder
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(file(path))?;
         let path = path.canonicalize().map_err(file(path))?;
         let lock = path.join("lock");
         let opened = std::fs::OpenOptions::new()
@@ -78,7 +82,9 @@ pub(super) async fn begin(journal: &Journal, world: &mut World, clock: Clock) ->
         let installation = random_hex(8)?;
         records.push(Record::InstallationCreated { installation });
     }
-    records.push(Record::OrchestratorStarted { epoch: world.epoch + 1 });
+    records.push(Record::OrchestratorStarted {
+        epoch: world.epoch + 1,
+    });
     let expected = world.seq;
     let entry = |(record, seq)| Entry {
         seq,

@@ -12,12 +12,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::data::{Data, begin};
 use super::{ServeError, ServeOptions};
+use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::engine::{Engine, Intervals, LinkPlace, Parts, State};
 use crate::identity::write_private;
 use crate::provision::process::{Process, Settings};
 use crate::provision::{Exit, Provisioners, mock::Mock, takeover};
-use crate::auth::Auth;
 use crate::{api, auth, link, listen, tls};
 
 /// Exit notices that may wait.
@@ -30,8 +30,10 @@ pub async fn serve(options: ServeOptions) -> Result<(), ServeError> {
     let (journal, mut world, identity) = data.open()?;
     begin(&journal, &mut world, clock).await?;
     let installation = world.installation.clone();
-    let listener = TcpListener::bind(options.listen).await.map_err(|e| ServeError::Listen(options.listen, e))?;
-    let address = listener.local_addr().map_err(|e| ServeError::Listen(options.listen, e))?;
+    let listener = bind(&data.path, options.listen).await?;
+    let address = listener
+        .local_addr()
+        .map_err(|e| ServeError::Listen(options.listen, e))?;
     let tls = certificate(&data.path, &installation, address)?;
     let place = LinkPlace {
         url: format!("https://{}", reachable(address)),
@@ -56,14 +58,28 @@ pub async fn serve(options: ServeOptions) -> Result<(), ServeError> {
     });
     let (exits, noticed) = mpsc::channel(MAX_EXITS);
     let mut provisioners = Provisioners::default();
-    provisioners.add("process", Process::new(settings(&options, &data.path, &installation), exits.clone()));
+    provisioners.add(
+        "process",
+        Process::new(settings(&options, &data.path, &installation), exits.clone()),
+    );
     provisioners.add("mock", Mock::new(engine.clone(), exits));
     let provisioners = Arc::new(provisioners);
     tokio::spawn(notice(engine.clone(), noticed));
     takeover::take_over(&engine, &provisioners).await;
     let router = routes(&engine, &data.path, &place)?;
-    let server = tokio::spawn(listen::serve(listener, tls.config, router, engine.clone(), stopping.clone()));
-    println!("cartridge {} serves {} from {}", env!("CARGO_PKG_VERSION"), place.url, data.path.display());
+    let server = tokio::spawn(listen::serve(
+        listener,
+        tls.config,
+        router,
+        engine.clone(),
+        stopping.clone(),
+    ));
+    println!(
+        "cartridge {} serves {} from {}",
+        env!("CARGO_PKG_VERSION"),
+        place.url,
+        data.path.display()
+    );
     let result = run(&engine, waiting, provisioners, place).await;
     stopping.cancel();
     let _ = server.await;
@@ -89,7 +105,9 @@ async fn run(
     finished(writer.await)
 }
 
-fn finished(ended: Result<Result<(), crate::journal::JournalError>, tokio::task::JoinError>) -> Result<(), ServeError> {
+fn finished(
+    ended: Result<Result<(), crate::journal::JournalError>, tokio::task::JoinError>,
+) -> Result<(), ServeError> {
     match ended {
         Ok(result) => result.map_err(ServeError::from),
         Err(_) => Err(ServeError::WriterEnded),
@@ -97,7 +115,8 @@ fn finished(ended: Result<Result<(), crate::journal::JournalError>, tokio::task:
 }
 
 async fn asked_to_stop() {
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         return std::future::pending().await;
     };
     tokio::select! {
@@ -136,13 +155,45 @@ fn binary(given: Option<&PathBuf>, name: &str) -> PathBuf {
         Some(path) => path.clone(),
         None => {
             let own = std::env::current_exe().unwrap_or_default();
-            own.parent().map_or_else(|| PathBuf::from(name), |folder| folder.join(name))
+            own.parent()
+                .map_or_else(|| PathBuf::from(name), |folder| folder.join(name))
         }
     };
     if !path.is_file() {
-        tracing::warn!("{} is not there: members of provider `process` cannot be started", path.display());
+        tracing::warn!(
+            "{} is not there: members of provider `process` cannot be started",
+            path.display()
+        );
     }
     std::path::absolute(&path).unwrap_or(path)
+}
+
+/// Port 0 means a free one, but the same again after a restart: agents that run know us by it.
+async fn bind(data: &Path, wanted: SocketAddr) -> Result<TcpListener, ServeError> {
+    let last = data.join("listen");
+    let fault = |e| ServeError::Listen(wanted, e);
+    let before = std::fs::read_to_string(&last)
+        .ok()
+        .and_then(|text| text.trim().parse::<SocketAddr>().ok());
+    let again = before.filter(|before| wanted.port() == 0 && before.ip() == wanted.ip());
+    let listener = match again {
+        Some(again) => match TcpListener::bind(again).await {
+            Ok(listener) => listener,
+            Err(e) => {
+                tracing::warn!("{again}, where agents that run look for us, cannot be listened on: {e}");
+                TcpListener::bind(wanted).await.map_err(fault)?
+            }
+        },
+        None => TcpListener::bind(wanted).await.map_err(fault)?,
+    };
+    let address = listener.local_addr().map_err(fault)?;
+    if before.is_some_and(|before| before != address) {
+        tracing::warn!(
+            "agents that were started under another address no longer find us and will be replaced"
+        );
+    }
+    write_private(&last, address.to_string().as_bytes()).map_err(fault)?;
+    Ok(listener)
 }
 
 /// Where agents on this machine reach a listener on `address`.
@@ -159,7 +210,11 @@ fn certificate(data: &Path, installation: &str, address: SocketAddr) -> Result<t
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let mut names = vec!["localhost".to_owned()];
     let host = host.trim();
-    if !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.')) {
+    if !host.is_empty()
+        && host
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'))
+    {
         names.push(host.to_owned());
     }
     let mut addresses = vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];

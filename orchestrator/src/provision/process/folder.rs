@@ -118,7 +118,10 @@ pub(super) fn all(members: &Path) -> Result<Vec<Folder>, ProvisionError> {
     for row in rows {
         let row = row.map_err(at(members))?;
         if let Some(life) = row.file_name().to_str().and_then(life) {
-            folders.push(Folder { life, path: row.path() });
+            folders.push(Folder {
+                life,
+                path: row.path(),
+            });
         }
     }
     Ok(folders)

@@ -7,7 +7,12 @@ use super::Settings;
 use crate::provision::{Ensured, LinkInfo};
 
 /// Everything that the agent is told at its start.
-pub(super) fn parameters(settings: &Settings, spec: &MemberSpec, made: &Ensured, link: &LinkInfo) -> LaunchParameters {
+pub(super) fn parameters(
+    settings: &Settings,
+    spec: &MemberSpec,
+    made: &Ensured,
+    link: &LinkInfo,
+) -> LaunchParameters {
     let mut parameters = LaunchParameters::default();
     for (name, value) in &spec.parameters {
         parameters.set(name, value);
@@ -59,7 +64,8 @@ mod tests {
             address: "127.0.0.1".parse().unwrap(),
             ports: [("http".to_owned(), 20_001), ("admin".to_owned(), 20_002)].into(),
         };
-        let given = "NAME:http|PROTOCOL:http|PORT:80|PROXY_PORT:8080;NAME:admin|PROTOCOL:tcp|PORT:22|PROXY_PORT:0;";
+        let given =
+            "NAME:http|PROTOCOL:http|PORT:80|PROXY_PORT:8080;NAME:admin|PROTOCOL:tcp|PORT:22|PROXY_PORT:0;";
         let want = "NAME:http|PROTOCOL:http|PORT:20001|PROXY_PORT:8080;NAME:admin|PROTOCOL:tcp|PORT:20002|PROXY_PORT:0;";
         assert_eq!(with_ports(given, &made), want);
     }

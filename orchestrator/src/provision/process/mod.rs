@@ -141,7 +141,9 @@ impl Process {
         tagged::kill_all(&self.tag(&life)).await?;
         let folder = self.folder(&life);
         if let Some(made) = folder.made().ok().flatten() {
-            self.0.ports().give_back(made.address, made.ports.values().copied());
+            self.0
+                .ports()
+                .give_back(made.address, made.ports.values().copied());
         }
         blocking(move || folder.delete()).await
     }

@@ -47,7 +47,9 @@ impl Ports {
             let Some(port) = self.free(address) else {
                 self.give_back(address, chosen.into_values());
                 let (first, last) = (RANGE.start(), RANGE.end());
-                return Err(ProvisionError(format!("no port from {first} to {last} is free on {address}")));
+                return Err(ProvisionError(format!(
+                    "no port from {first} to {last} is free on {address}"
+                )));
             };
             self.taken.insert((address, port));
             chosen.insert(name.clone(), port);
@@ -58,7 +60,11 @@ impl Ports {
     fn free(&mut self, address: IpAddr) -> Option<u16> {
         for _ in RANGE {
             let port = self.next;
-            self.next = if port == *RANGE.end() { *RANGE.start() } else { port + 1 };
+            self.next = if port == *RANGE.end() {
+                *RANGE.start()
+            } else {
+                port + 1
+            };
             if !self.taken.contains(&(address, port)) && TcpListener::bind((address, port)).is_ok() {
                 return Some(port);
             }
@@ -86,7 +92,9 @@ mod tests {
     #[test]
     fn an_address_that_is_not_ours_is_an_error_that_names_it() {
         let address: IpAddr = "192.0.2.1".parse().unwrap();
-        let error = Ports::default().choose(address, &["http".to_owned()]).unwrap_err();
+        let error = Ports::default()
+            .choose(address, &["http".to_owned()])
+            .unwrap_err();
         assert!(error.to_string().contains("192.0.2.1"), "{error}");
     }
 }

@@ -12,7 +12,12 @@ use crate::provision::ProvisionError;
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Starts it.
-pub(super) fn agent(settings: &Settings, folder: &Folder, tag: &str, life: &Life) -> Result<Child, ProvisionError> {
+pub(super) fn agent(
+    settings: &Settings,
+    folder: &Folder,
+    tag: &str,
+    life: &Life,
+) -> Result<Child, ProvisionError> {
     let log = folder.log()?;
     let also = log.try_clone().map_err(|e| ProvisionError(e.to_string()))?;
     let mut command = Command::new(&settings.agent);

@@ -22,7 +22,9 @@ pub(super) type Pid = i32;
 
 fn pids() -> Result<Vec<Pid>, ProvisionError> {
     let rows = std::fs::read_dir("/proc").map_err(|e| ProvisionError(format!("/proc: {e}")))?;
-    Ok(rows.filter_map(|row| row.ok()?.file_name().to_str()?.parse().ok()).collect())
+    Ok(rows
+        .filter_map(|row| row.ok()?.file_name().to_str()?.parse().ok())
+        .collect())
 }
 
 /// The tag of a process; None: it has none, or it is over.
@@ -41,7 +43,9 @@ fn is_agent(pid: Pid, tag: &str) -> bool {
 
 /// The agent of the instance with this tag.
 pub(super) fn agent(tag: &str) -> Result<Option<Pid>, ProvisionError> {
-    let found = pids()?.into_iter().find(|pid| tag_of(*pid).as_deref() == Some(tag) && is_agent(*pid, tag));
+    let found = pids()?
+        .into_iter()
+        .find(|pid| tag_of(*pid).as_deref() == Some(tag) && is_agent(*pid, tag));
     Ok(found)
 }
 
@@ -60,7 +64,10 @@ pub(super) fn agents(installation: &str) -> Result<BTreeMap<Life, Pid>, Provisio
 }
 
 fn life(tag: &str, installation: &str) -> Option<Life> {
-    let (member, incarnation) = tag.strip_prefix(installation)?.strip_prefix('/')?.split_once('/')?;
+    let (member, incarnation) = tag
+        .strip_prefix(installation)?
+        .strip_prefix('/')?
+        .split_once('/')?;
     Some((MemberId::new(member).ok()?, incarnation.parse().ok()?))
 }
 
@@ -116,7 +123,10 @@ fn kill(pid: Pid, tag: &str) {
 pub(super) fn open(pid: Pid) -> std::io::Result<OwnedFd> {
     // SAFETY: a system call without pointers; a non-negative answer is a new descriptor that nobody else owns.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0).ok_or_else(std::io::Error::last_os_error)?;
+    let fd = i32::try_from(fd)
+        .ok()
+        .filter(|fd| *fd >= 0)
+        .ok_or_else(std::io::Error::last_os_error)?;
     // SAFETY: see above.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

@@ -20,7 +20,10 @@ pub(super) fn child(process: &Process, life: Life, mut child: Child) {
     let process = process.clone();
     tokio::spawn(async move {
         let status = child.wait().await;
-        if status.as_ref().is_ok_and(|status| status.code() == Some(LOCK_TAKEN)) {
+        if status
+            .as_ref()
+            .is_ok_and(|status| status.code() == Some(LOCK_TAKEN))
+        {
             let tag = process.tag(&life);
             if let Ok(Some(agent)) = blocking(move || tagged::agent(&tag)).await {
                 wait(agent).await;
@@ -46,7 +49,12 @@ pub(super) fn adopted(process: &Process, life: Life, agent: Pid) {
 }
 
 fn begin(process: &Process, life: &Life) -> bool {
-    process.0.watched.lock().expect("no holder of this lock panics").insert(life.clone())
+    process
+        .0
+        .watched
+        .lock()
+        .expect("no holder of this lock panics")
+        .insert(life.clone())
 }
 
 async fn wait(agent: Pid) {
@@ -59,7 +67,12 @@ async fn wait(agent: Pid) {
 }
 
 async fn ended(process: &Process, life: Life, reason: String) {
-    process.0.watched.lock().expect("no holder of this lock panics").remove(&life);
+    process
+        .0
+        .watched
+        .lock()
+        .expect("no holder of this lock panics")
+        .remove(&life);
     if let Err(e) = tagged::kill_all(&process.tag(&life)).await {
         tracing::error!(member = %life.0, "{e}");
     }

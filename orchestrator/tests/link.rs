@@ -1,0 +1,219 @@
+//! What the link answers to members, honest and other.
+
+mod scene;
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Body;
+use cartridge_orchestrator::identity::sha256_hex;
+use cartridge_orchestrator::link;
+use cartridge_orchestrator::provision::{Answer, Ensured, Found, LinkInfo, Provisioner};
+use cartridge_orchestrator_plan::step::MemberSpec;
+use cartridge_orchestrator_plan::world::MemberPhase;
+use cartridge_protocol::MemberId;
+use cartridge_protocol::link::{Down, Joined};
+use futures_util::StreamExt as _;
+use http::{Request, StatusCode};
+use hyper::service::Service as _;
+use hyper_util::service::TowerToHyperService;
+use scene::{Scene, active};
+use serde_json::{Value, json};
+
+/// Makes nothing; remembers the tokens.
+#[derive(Clone, Default)]
+struct Paper(Arc<Mutex<Vec<(MemberId, String)>>>);
+
+impl Provisioner for Paper {
+    fn list(&self) -> Answer<'_, Vec<Found>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn ensure(&self, spec: MemberSpec, link: LinkInfo) -> Answer<'_, Ensured> {
+        self.0
+            .lock()
+            .unwrap()
+            .push((spec.member.clone(), link.token.expose().to_owned()));
+        let made = Ensured {
+            instance: spec.member.to_string(),
+            address: spec.address,
+            ports: spec.ports,
+        };
+        Box::pin(async move { Ok(made) })
+    }
+
+    fn remove<'a>(&'a self, _member: &'a MemberId, _incarnation: u64) -> Answer<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+struct Agent {
+    router: Router,
+    member: String,
+    token: String,
+    credential: String,
+}
+
+impl Agent {
+    async fn call(&self, method: &str, path: &str, credential: &str, body: Vec<u8>) -> (StatusCode, Body) {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("authorization", format!("Bearer {credential}"))
+            .header("cartridge-member", &self.member)
+            .header("cartridge-incarnation", "1")
+            .body(Body::from(body))
+            .unwrap();
+        let response = TowerToHyperService::new(self.router.clone())
+            .call(request)
+            .await
+            .unwrap();
+        (response.status(), response.into_body())
+    }
+
+    async fn join(&self, token: &str, credential: &str) -> StatusCode {
+        let body = json!({"member": self.member, "incarnation": 1, "token": token,
+            "credential_sha256": sha256_hex(credential), "agent_version": "test"});
+        let (status, body) = self
+            .call("POST", "/link/v1/join", "", body.to_string().into())
+            .await;
+        if status == StatusCode::OK {
+            let bytes = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+            serde_json::from_slice::<Joined>(&bytes).unwrap();
+        }
+        status
+    }
+
+    async fn batch(&self, credential: &str, batch: &Value) -> StatusCode {
+        self.call("POST", "/link/v1/batch", credential, batch.to_string().into())
+            .await
+            .0
+    }
+}
+
+fn batch(sequence: u64, state: &str) -> Value {
+    json!({"sequence": sequence, "sample": null, "balancer": null, "status": {
+        "phase": {"state": state}, "revision": 0, "release": null, "head": null, "topology": null, "restarts": 0}})
+}
+
+async fn scene(folder: &std::path::Path) -> (Scene, Agent) {
+    let paper = Paper::default();
+    let own = paper.clone();
+    let scene = Scene::open(folder, |_, provisioners| provisioners.add("mock", own)).await;
+    scene.deploy("mock", 1).await;
+    scene
+        .until("the member is ensured", |world| {
+            world.members.values().any(|m| m.instance.is_some())
+        })
+        .await;
+    let (member, token) = paper.0.lock().unwrap()[0].clone();
+    let agent = Agent {
+        router: link::router(scene.engine.clone()),
+        member: member.to_string(),
+        token,
+        credential: "a credential".to_owned(),
+    };
+    (scene, agent)
+}
+
+#[tokio::test]
+async fn a_token_is_good_for_one_credential() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_scene, agent) = scene(folder.path()).await;
+    assert_eq!(
+        agent.join("wrong", &agent.credential).await,
+        StatusCode::UNAUTHORIZED
+    );
+    assert_eq!(agent.join(&agent.token, &agent.credential).await, StatusCode::OK);
+    assert_eq!(
+        agent.join(&agent.token, &agent.credential).await,
+        StatusCode::OK,
+        "the same join again"
+    );
+    assert_eq!(agent.join(&agent.token, "another").await, StatusCode::CONFLICT);
+}
+
+#[tokio::test]
+async fn a_member_speaks_only_as_itself_and_only_while_it_lives() {
+    let folder = tempfile::tempdir().unwrap();
+    let (scene, agent) = scene(folder.path()).await;
+    let own = agent.credential.as_str();
+    assert_eq!(
+        agent.batch(own, &batch(1, "active")).await,
+        StatusCode::UNAUTHORIZED,
+        "not joined yet"
+    );
+    assert_eq!(agent.join(&agent.token, own).await, StatusCode::OK);
+    assert_eq!(
+        agent.batch("another", &batch(1, "active")).await,
+        StatusCode::UNAUTHORIZED
+    );
+    assert_eq!(
+        agent.batch(own, &json!({"sequence": "x"})).await,
+        StatusCode::BAD_REQUEST
+    );
+    let mut wild = batch(1, "active");
+    wild["sample"] = json!({"sequence": 1, "scope": "machine", "load": [-1.0, 0.0, 0.0], "cores": 1.0,
+        "memory_used": null, "memory_limit": null, "cpu_percent": null});
+    assert_eq!(agent.batch(own, &wild).await, StatusCode::BAD_REQUEST);
+    let (long, _) = agent
+        .call("POST", "/link/v1/batch", own, vec![b' '; (1 << 20) + 1])
+        .await;
+    assert_eq!(long, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(agent.batch(own, &batch(2, "active")).await, StatusCode::OK);
+    scene.until("it is active", |world| active(world) == 1).await;
+    let member = MemberId::new(agent.member.clone()).unwrap();
+    assert_eq!(
+        agent.batch(own, &batch(1, "suspended")).await,
+        StatusCode::BAD_REQUEST,
+        "no reason given"
+    );
+    assert_eq!(
+        agent.batch(own, &batch(1, "starting")).await,
+        StatusCode::OK,
+        "older: acknowledged, ignored"
+    );
+    let seen = scene.engine.read(|_, seen, _| seen.members[&member].sequence);
+    assert_eq!(seen, 2);
+    scene
+        .engine
+        .instance_gone(&member, 1, "the test says so".to_owned());
+    scene
+        .until("it is over", |world| {
+            world
+                .members
+                .get(&member)
+                .is_none_or(|m| matches!(m.phase, MemberPhase::Ended { .. }))
+        })
+        .await;
+    assert_eq!(agent.batch(own, &batch(3, "active")).await, StatusCode::GONE);
+    assert_eq!(
+        agent.call("GET", "/link/v1/stream", own, Vec::new()).await.0,
+        StatusCode::GONE
+    );
+    assert_eq!(agent.join(&agent.token, own).await, StatusCode::GONE);
+}
+
+#[tokio::test]
+async fn the_stream_says_what_is_wanted_and_ends_with_the_member() {
+    let folder = tempfile::tempdir().unwrap();
+    let (scene, agent) = scene(folder.path()).await;
+    let own = agent.credential.as_str();
+    assert_eq!(agent.join(&agent.token, own).await, StatusCode::OK);
+    let (status, body) = agent.call("GET", "/link/v1/stream", own, Vec::new()).await;
+    assert_eq!(status, StatusCode::OK);
+    let mut lines = body.into_data_stream();
+    let first = lines.next().await.unwrap().unwrap();
+    assert!(matches!(
+        serde_json::from_slice(&first).unwrap(),
+        Down::Desired(_)
+    ));
+    let member = MemberId::new(agent.member.clone()).unwrap();
+    scene
+        .engine
+        .instance_gone(&member, 1, "the test says so".to_owned());
+    let rest = async { while lines.next().await.is_some() {} };
+    tokio::time::timeout(std::time::Duration::from_secs(20), rest)
+        .await
+        .expect("the stream ends");
+}

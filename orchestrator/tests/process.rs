@@ -1,0 +1,178 @@
+//! Members as local processes: this test program plays the agent.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use cartridge_orchestrator::provision::process::{Process, Settings};
+use cartridge_orchestrator::provision::{Exit, LinkInfo, Provisioner};
+use cartridge_orchestrator_plan::step::MemberSpec;
+use cartridge_protocol::launch::{LaunchParameters, key};
+use cartridge_protocol::{ClusterId, MemberId, NetworkPartitionId, PartitionId, Secret};
+use tokio::sync::mpsc;
+
+/// `<this program> run` runs exactly this; started as an agent it starts a child and waits.
+#[test]
+fn run_as_agent() {
+    if std::env::var("CARTRIDGE_INSTANCE_TAG").is_ok() {
+        let mut child = Command::new("sleep").arg("600").spawn().unwrap();
+        std::fs::write("ready", child.id().to_string()).unwrap();
+        child.wait().unwrap();
+    }
+}
+
+fn provisioner(members: &Path, installation: &str) -> (Process, mpsc::Receiver<Exit>) {
+    let (exits, noticed) = mpsc::channel(16);
+    let settings = Settings {
+        members: members.to_owned(),
+        installation: installation.to_owned(),
+        agent: std::env::current_exe().unwrap(),
+        balancer: "/nowhere".into(),
+        allow_file_repositories: true,
+    };
+    (Process::new(settings, exits), noticed)
+}
+
+fn spec(installation: &str) -> MemberSpec {
+    MemberSpec {
+        provider: "process".to_owned(),
+        installation: installation.to_owned(),
+        member: MemberId::new("app.web.c.domain-1").unwrap(),
+        incarnation: 1,
+        cluster: ClusterId::new("app.web.c.domain").unwrap(),
+        network_partition: NetworkPartitionId::new("np").unwrap(),
+        partition: PartitionId::new("p").unwrap(),
+        address: "127.7.7.7".parse().unwrap(),
+        balancer: false,
+        ports: BTreeMap::from([("http".to_owned(), 80)]),
+        parameters: BTreeMap::from([(key::PORT_MAPPINGS.to_owned(), "NAME:http|PORT:80".to_owned())]),
+    }
+}
+
+fn link() -> LinkInfo {
+    LinkInfo {
+        url: "https://127.0.0.1:1".to_owned(),
+        ca: "/nowhere".into(),
+        token: Secret::new("token"),
+    }
+}
+
+async fn ready(members: &Path) -> i32 {
+    let file = members.join("app.web.c.domain-1.1/ready");
+    let wait = async {
+        loop {
+            if let Ok(pid) = std::fs::read_to_string(&file).unwrap_or_default().parse() {
+                return pid;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), wait)
+        .await
+        .expect("the agent starts")
+}
+
+fn alive(pid: i32) -> bool {
+    std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| !environment.is_empty())
+}
+
+async fn gone(pid: i32) {
+    let wait = async {
+        while alive(pid) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), wait)
+        .await
+        .expect("the process is gone");
+}
+
+#[tokio::test]
+async fn ensuring_twice_makes_one_and_removing_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (process, mut exits) = provisioner(folder.path(), "twice");
+    let first = process.ensure(spec("twice"), link()).await.unwrap();
+    let pid = ready(folder.path()).await;
+    let second = process.ensure(spec("twice"), link()).await.unwrap();
+    assert_eq!(first, second);
+    assert_eq!(
+        ready(folder.path()).await,
+        pid,
+        "nothing was started a second time"
+    );
+    let text = std::fs::read_to_string(folder.path().join("app.web.c.domain-1.1/launch-params")).unwrap();
+    let parameters = LaunchParameters::parse(&text).unwrap();
+    assert_eq!(
+        parameters.get(key::PORTS),
+        Some(first.ports["http"].to_string().as_str())
+    );
+    assert_eq!(parameters.get(key::JOIN_TOKEN), Some("token"));
+    let found = process.list().await.unwrap();
+    assert!(found.len() == 1 && found[0].running, "{found:?}");
+
+    process.remove(&spec("twice").member, 1).await.unwrap();
+    assert!(!alive(pid), "its child went with it");
+    assert_eq!(process.list().await.unwrap(), []);
+    let exit = tokio::time::timeout(Duration::from_secs(10), exits.recv())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(exit.reason, "agent ended: signal 9");
+}
+
+#[tokio::test]
+async fn the_next_orchestrator_finds_and_watches_what_runs_and_leaves_foreign_ones_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let foreign_folder = tempfile::tempdir().unwrap();
+    let (foreign, _kept) = provisioner(foreign_folder.path(), "foreign");
+    foreign.ensure(spec("foreign"), link()).await.unwrap();
+    let foreign_pid = ready(foreign_folder.path()).await;
+    let made = {
+        let (before, _dropped) = provisioner(folder.path(), "ours");
+        before.ensure(spec("ours"), link()).await.unwrap()
+    };
+    let pid = ready(folder.path()).await;
+
+    let (after, mut exits) = provisioner(folder.path(), "ours");
+    let found = after.list().await.unwrap();
+    assert!(found.len() == 1 && found[0].running, "{found:?}");
+    assert_eq!(
+        after.ensure(spec("ours"), link()).await.unwrap(),
+        made,
+        "the same ports"
+    );
+    let parent = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let agent: i32 = parent
+        .rsplit(')')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse()
+        .unwrap();
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(agent),
+        nix::sys::signal::Signal::SIGKILL,
+    )
+    .unwrap();
+    let exit = tokio::time::timeout(Duration::from_secs(10), exits.recv())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!((exit.member, exit.incarnation), (spec("ours").member, 1));
+    gone(pid).await;
+    let found = after.list().await.unwrap();
+    assert!(
+        found.len() == 1 && !found[0].running,
+        "its folder is left: {found:?}"
+    );
+    after.remove(&spec("ours").member, 1).await.unwrap();
+    assert!(
+        alive(foreign_pid),
+        "another installation's processes are never touched"
+    );
+    foreign.remove(&spec("foreign").member, 1).await.unwrap();
+    gone(foreign_pid).await;
+}
