@@ -155,6 +155,14 @@ mod tests {
     }
 
     #[test]
+    fn an_acceleration_never_turns_a_trend_around() {
+        let valley = window((0..20).map(|i| (i * 1000, (i as f64 - 12.0).powi(2))));
+        let seen = trend(&valley, 60.0).unwrap();
+        assert!(seen.gradient < 0.0 && seen.acceleration > 0.5, "{seen:?}");
+        assert!(seen.predicted <= seen.now, "{seen:?}");
+    }
+
+    #[test]
     fn a_spike_is_not_predicted_beyond_four_times_what_was_seen() {
         let spike = window((0..10).map(|i| (i * 1000, if i < 8 { 1.0 } else { 100.0 })));
         assert!(trend(&spike, 3600.0).unwrap().predicted <= 400.0);
