@@ -32,6 +32,18 @@ pub(super) fn decide(draft: &mut Draft<'_>, application: &ApplicationId, sizes: 
     if groups.iter().flatten().any(ending) {
         return; // one move at a time
     }
+    for (id, size) in sizes {
+        let room = size.layout.cap(usize::MAX);
+        if size.required > room {
+            draft.note(
+                id,
+                format!(
+                    "{} members are needed, there is room for {room} in all",
+                    size.required
+                ),
+            );
+        }
+    }
     if let Some(reason) = overflow(sizes) {
         match groups.iter().find(|group| !in_use(draft.world(), group)) {
             Some(next) => start(draft, application, next, &reason),

@@ -18,6 +18,8 @@ use crate::world::{Cluster, MemberPhase, Role};
 #[derive(Clone, Debug)]
 pub(super) struct Size {
     pub layout: Layout,
+    /// Members that the load asks for, whatever room there is.
+    pub required: u32,
     /// Members to have in all.
     pub target: u32,
     /// Most that was needed lately; None: not known for long enough, or frozen.
@@ -63,6 +65,7 @@ fn by_order(layout: Layout, ordered: u32) -> Size {
     let target = ordered.clamp(layout.floor(), layout.cap(usize::MAX).max(layout.floor()));
     Size {
         layout,
+        required: ordered,
         target,
         lately: Some(target),
         factor: "order".into(),
@@ -104,6 +107,7 @@ fn by_load(draft: &mut Draft<'_>, id: &ClusterId, layout: Layout) -> Size {
     report.frozen.clone_from(&frozen);
     Size {
         layout,
+        required: scaling.required,
         target,
         lately: lately.filter(|_| frozen.is_none()),
         factor: scaling.factor.as_str().into(),
@@ -115,6 +119,7 @@ fn by_load(draft: &mut Draft<'_>, id: &ClusterId, layout: Layout) -> Size {
 
 fn minimum(layout: Layout) -> Size {
     Size {
+        required: 0,
         target: layout.floor(),
         lately: Some(layout.floor()),
         layout,

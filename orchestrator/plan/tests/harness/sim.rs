@@ -52,6 +52,8 @@ pub struct Sim {
     up: Vec<(Millis, Said)>,
     lines: Vec<(Millis, MemberId, Desired)>,
     notices: Vec<(Millis, MemberId)>,
+    /// Every member that the journal planned.
+    pub planned: std::collections::BTreeSet<MemberId>,
     /// When each member was taken out.
     pub drained: BTreeMap<MemberId, Millis>,
     commits: u64,
@@ -74,6 +76,7 @@ impl Sim {
             up: Vec::new(),
             lines: Vec::new(),
             notices: Vec::new(),
+            planned: std::collections::BTreeSet::new(),
             drained: BTreeMap::new(),
             commits: 1,
         };
@@ -205,6 +208,9 @@ impl Sim {
         for record in &records {
             if let Record::MemberDraining { member, .. } = record {
                 self.drained.insert(member.clone(), now);
+            }
+            if let Record::MemberPlanned { member, .. } = record {
+                self.planned.insert(member.clone());
             }
         }
         let steps = outstanding(&self.orchestrator.world, now);

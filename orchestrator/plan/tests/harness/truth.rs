@@ -1,6 +1,5 @@
 //! What must hold in the simulated world itself, whatever the orchestrator believes.
 
-use cartridge_orchestrator_plan::record::Record;
 use cartridge_orchestrator_plan::world::{ApplicationStatus, MemberPhase, Role};
 use cartridge_protocol::Millis;
 
@@ -16,10 +15,10 @@ pub fn holds(sim: &Sim) {
 /// S3: no instance without a record that planned it.
 fn intent_came_first(sim: &Sim) {
     for member in sim.agents.keys() {
-        let planned = sim.orchestrator.journal.iter().rev().any(|entry| {
-            matches!(&entry.record, Record::MemberPlanned { member: planned, .. } if planned == member)
-        });
-        assert!(planned, "{member} runs, but nobody planned it");
+        assert!(
+            sim.planned.contains(member),
+            "{member} runs, but nobody planned it"
+        );
     }
 }
 

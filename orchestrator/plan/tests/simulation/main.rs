@@ -73,13 +73,17 @@ fn run(seed: u64) -> u64 {
         sim.second();
         truth::holds(&sim);
         sim.redeploy();
-        let head_is_bad = sim.repository.head.as_ref().is_some_and(|head| sim.repository.bad.contains(head));
+        let head_is_bad = sim
+            .repository
+            .head
+            .as_ref()
+            .is_some_and(|head| sim.repository.bad.contains(head));
         if head_is_bad && nothing_works(&sim) {
             sim.push_commit(false); // only a person can mend that
         }
         let before = std::mem::replace(&mut length, sim.orchestrator.journal.len());
         still = if before == length { still + 1 } else { 0 };
-        if still == 150 && converged(&sim) {
+        if still == 90 && converged(&sim) {
             return sim.orchestrator.hash();
         }
     }

@@ -5,6 +5,7 @@ mod harness;
 
 mod bursts;
 mod checks;
+mod cost;
 mod deaths;
 mod lives;
 mod orders;
