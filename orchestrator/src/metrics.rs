@@ -49,7 +49,13 @@ impl Snapshot {
                 epoch: world.epoch,
                 paused: world.paused.is_some(),
                 phases,
-                clusters: Known { world, seen, report, now }.clusters(),
+                clusters: Known {
+                    world,
+                    seen,
+                    report,
+                    now,
+                }
+                .clusters(),
             }
         })
     }
@@ -59,10 +65,18 @@ impl Snapshot {
             ("journal_position", "Position of the last journal entry", self.seq),
             ("epoch", "How often an orchestrator took over", self.epoch),
             ("paused", "1 while automation is paused", u64::from(self.paused)),
-            ("steps_running", "Steps that provisioners work on", self.stats.steps_running),
+            (
+                "steps_running",
+                "Steps that provisioners work on",
+                self.stats.steps_running,
+            ),
             ("streams", "Members that listen", self.stats.streams),
             ("connections", "Open connections", self.stats.connections),
-            ("waiting_inputs", "Inputs that wait for the writer", self.stats.waiting_inputs),
+            (
+                "waiting_inputs",
+                "Inputs that wait for the writer",
+                self.stats.waiting_inputs,
+            ),
         ]
     }
 
@@ -70,13 +84,29 @@ impl Snapshot {
         let count = |buckets: &[u64]| buckets.iter().sum::<u64>();
         [
             ("entries", "Journal entries written", self.stats.entries),
-            ("broken_plans", "Plans that the second reader refused", self.stats.broken_plans),
-            ("dropped_records", "Records that did not fit the world", self.stats.dropped_records),
+            (
+                "broken_plans",
+                "Plans that the second reader refused",
+                self.stats.broken_plans,
+            ),
+            (
+                "dropped_records",
+                "Records that did not fit the world",
+                self.stats.dropped_records,
+            ),
             ("steps_failed", "Steps that failed", self.stats.steps_failed),
             ("batches", "Batches of members taken in", self.stats.batches),
-            ("batches_refused", "Batches of members refused", self.stats.batches_refused),
+            (
+                "batches_refused",
+                "Batches of members refused",
+                self.stats.batches_refused,
+            ),
             ("passes", "Planning passes", count(&self.stats.passes.buckets)),
-            ("appends", "Durable appends to the journal", count(&self.stats.appends.buckets)),
+            (
+                "appends",
+                "Durable appends to the journal",
+                count(&self.stats.appends.buckets),
+            ),
         ]
     }
 }
@@ -84,12 +114,20 @@ impl Snapshot {
 type Row = fn(&ClusterFigures) -> Option<u64>;
 
 const PER_CLUSTER: [(&str, &str, Row); 5] = [
-    ("cluster_members_active", "Members that serve", |c| Some(c.active.into())),
-    ("cluster_members_desired", "Members that there should be", |c| Some(c.desired.into())),
-    ("cluster_members_required", "Members that the figures ask for", |c| {
-        c.decision.as_ref().map(|row| row.required.into())
+    ("cluster_members_active", "Members that serve", |c| {
+        Some(c.active.into())
     }),
-    ("cluster_requests_in_flight", "Requests in flight", |c| c.in_flight),
+    ("cluster_members_desired", "Members that there should be", |c| {
+        Some(c.desired.into())
+    }),
+    (
+        "cluster_members_required",
+        "Members that the figures ask for",
+        |c| c.decision.as_ref().map(|row| row.required.into()),
+    ),
+    ("cluster_requests_in_flight", "Requests in flight", |c| {
+        c.in_flight
+    }),
     ("cluster_frozen", "1 while nothing shrinks", |c| {
         c.decision.as_ref().map(|row| u64::from(row.frozen.is_some()))
     }),
@@ -112,7 +150,10 @@ impl Collector for Snapshot {
         for (name, help, row) in PER_CLUSTER {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             for cluster in &self.clusters {
-                let labels = [("application", cluster.application.as_str()), ("cluster", cluster.cluster.as_str())];
+                let labels = [
+                    ("application", cluster.application.as_str()),
+                    ("cluster", cluster.cluster.as_str()),
+                ];
                 if let Some(value) = row(cluster) {
                     ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
                 }

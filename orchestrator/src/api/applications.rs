@@ -30,11 +30,20 @@ pub(super) fn mount(routes: &mut Routes) {
     routes.add(Method::POST, "/applications/{id}/deploy/{policy}", post(deploy));
     routes.add(Method::POST, "/applications/{id}/undeploy", post(undeploy));
     routes.add(Method::GET, "/applications/{id}/runtime", get(runtime_document));
-    routes.add(Method::GET, "/applications/{id}/networkPartitions", get(network_partitions));
+    routes.add(
+        Method::GET,
+        "/applications/{id}/networkPartitions",
+        get(network_partitions),
+    );
     routes.add(Method::GET, "/applications/{id}/endpoints", get(access_points));
 }
 
-async fn submit(api: &Api, body: &Value, mode: Mode, revision: Option<u64>) -> Result<ApplicationId, Failure> {
+async fn submit(
+    api: &Api,
+    body: &Value,
+    mode: Mode,
+    revision: Option<u64>,
+) -> Result<ApplicationId, Failure> {
     let (blueprint, secrets) = parse::application(body)?;
     let id = blueprint.application_id.clone();
     let mut sealed = BTreeMap::new();
@@ -49,13 +58,23 @@ async fn submit(api: &Api, body: &Value, mode: Mode, revision: Option<u64>) -> R
         sealed.insert(alias, text);
     }
     let blueprint = Box::new(blueprint);
-    api.engine.submit(Order::PutApplication { blueprint, sealed, expected_revision: revision, mode }).await?;
+    api.engine
+        .submit(Order::PutApplication {
+            blueprint,
+            sealed,
+            expected_revision: revision,
+            mode,
+        })
+        .await?;
     Ok(id)
 }
 
 async fn add(State(api): State<Api>, Document(body): Document) -> Result<Success, Failure> {
     let id = submit(&api, &body, Mode::Add, None).await?;
-    Ok(Success::new(StatusCode::CREATED, format!("application {id} was added")))
+    Ok(Success::new(
+        StatusCode::CREATED,
+        format!("application {id} was added"),
+    ))
 }
 
 /// Stratos answers 201 here.
@@ -67,8 +86,15 @@ async fn replace(
 ) -> Result<Success, Failure> {
     let mode = query.mode()?;
     let id = submit(&api, &body, mode, expected_revision(&headers)?).await?;
-    let what = if mode == Mode::Replace { "replaced" } else { "applied" };
-    Ok(Success::new(StatusCode::CREATED, format!("application {id} was {what}")))
+    let what = if mode == Mode::Replace {
+        "replaced"
+    } else {
+        "applied"
+    };
+    Ok(Success::new(
+        StatusCode::CREATED,
+        format!("application {id} was {what}"),
+    ))
 }
 
 /// `If-Match: "12"`: only if nobody changed the blueprint since.
@@ -77,22 +103,34 @@ fn expected_revision(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
         return Ok(None);
     };
     let text = value.to_str().unwrap_or_default().trim_matches('"');
-    let revision = text.parse().map_err(|_| Failure::body(format!("If-Match: {text:?} is no revision")))?;
+    let revision = text
+        .parse()
+        .map_err(|_| Failure::body(format!("If-Match: {text:?} is no revision")))?;
     Ok(Some(revision))
 }
 
 async fn list(State(api): State<Api>) -> Json<Vec<Value>> {
-    Json(api.engine.read(|world, _, _| world.applications.values().map(show::application).collect()))
+    Json(
+        api.engine
+            .read(|world, _, _| world.applications.values().map(show::application).collect()),
+    )
 }
 
 async fn one(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Value>, Failure> {
-    let found = api.engine.read(|world, _, _| world.applications.get(id.as_str()).map(show::application));
+    let found = api
+        .engine
+        .read(|world, _, _| world.applications.get(id.as_str()).map(show::application));
     found.map(Json).ok_or_else(|| unknown(&id))
 }
 
 async fn remove(State(api): State<Api>, Path(id): Path<String>) -> Result<Success, Failure> {
-    api.engine.submit(Order::RemoveApplication(parse_id(&id)?)).await?;
-    Ok(Success::new(StatusCode::OK, format!("application {id} was removed")))
+    api.engine
+        .submit(Order::RemoveApplication(parse_id(&id)?))
+        .await?;
+    Ok(Success::new(
+        StatusCode::OK,
+        format!("application {id} was removed"),
+    ))
 }
 
 async fn deploy(
@@ -100,9 +138,18 @@ async fn deploy(
     Path((id, policy)): Path<(String, String)>,
 ) -> Result<Success, Failure> {
     let application = parse_id(&id)?;
-    let under = PolicyId::new(policy.as_str()).map_err(|_| Failure::unknown("application policy", &policy))?;
-    api.engine.submit(Order::Deploy { application, policy: under }).await?;
-    Ok(Success::new(StatusCode::ACCEPTED, format!("application {id} is being deployed under {policy}")))
+    let under =
+        PolicyId::new(policy.as_str()).map_err(|_| Failure::unknown("application policy", &policy))?;
+    api.engine
+        .submit(Order::Deploy {
+            application,
+            policy: under,
+        })
+        .await?;
+    Ok(Success::new(
+        StatusCode::ACCEPTED,
+        format!("application {id} is being deployed under {policy}"),
+    ))
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -116,8 +163,16 @@ async fn undeploy(
     Path(id): Path<String>,
     Query(query): Query<UndeployQuery>,
 ) -> Result<Success, Failure> {
-    api.engine.submit(Order::Undeploy { application: parse_id(&id)?, force: query.force }).await?;
-    Ok(Success::new(StatusCode::ACCEPTED, format!("application {id} is being undeployed")))
+    api.engine
+        .submit(Order::Undeploy {
+            application: parse_id(&id)?,
+            force: query.force,
+        })
+        .await?;
+    Ok(Success::new(
+        StatusCode::ACCEPTED,
+        format!("application {id} is being undeployed"),
+    ))
 }
 
 async fn runtime_document(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Value>, Failure> {
@@ -136,7 +191,10 @@ async fn network_partitions(
     })
 }
 
-async fn access_points(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Vec<AccessPoint>>, Failure> {
+async fn access_points(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+) -> Result<Json<Vec<AccessPoint>>, Failure> {
     let application = parse_id(&id)?;
     api.engine.read(|world, _, _| {
         known(world, &application)?;
@@ -146,7 +204,11 @@ async fn access_points(State(api): State<Api>, Path(id): Path<String>) -> Result
 
 fn known(world: &World, application: &ApplicationId) -> Result<(), Failure> {
     let there = world.applications.contains_key(application);
-    if there { Ok(()) } else { Err(unknown(application.as_str())) }
+    if there {
+        Ok(())
+    } else {
+        Err(unknown(application.as_str()))
+    }
 }
 
 fn parse_id(id: &str) -> Result<ApplicationId, Failure> {

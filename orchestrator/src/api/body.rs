@@ -24,17 +24,28 @@ impl<S: Send + Sync> FromRequest<S> for Document {
     type Rejection = Failure;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Failure> {
-        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let kind = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
         let yaml = kind.is_some_and(|kind| kind.contains("yaml"));
         let too_long = || {
             let text = format!("the body is longer than {MAX_BYTES} bytes");
             Failure::new(StatusCode::PAYLOAD_TOO_LARGE, text)
         };
-        let said = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-        if said.and_then(|text| text.parse::<usize>().ok()).is_some_and(|length| length > MAX_BYTES) {
+        let said = request
+            .headers()
+            .get(header::CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok());
+        if said
+            .and_then(|text| text.parse::<usize>().ok())
+            .is_some_and(|length| length > MAX_BYTES)
+        {
             return Err(too_long());
         }
-        let bytes = to_bytes(request.into_body(), MAX_BYTES).await.map_err(|_| too_long())?;
+        let bytes = to_bytes(request.into_body(), MAX_BYTES)
+            .await
+            .map_err(|_| too_long())?;
         let text = std::str::from_utf8(&bytes).map_err(|_| Failure::body("the body is not UTF-8"))?;
         read(text, yaml).map(Self)
     }
@@ -50,8 +61,16 @@ pub fn read(text: &str, yaml: bool) -> Result<Value, Failure> {
     if brackets > MAX_DEPTH {
         return Err(too_deep());
     }
-    let value = if yaml { from_yaml(text)? } else { lenient_json(text).map_err(|f| Failure::body(f.to_string()))? };
-    if depth(&value, 0) > MAX_DEPTH { Err(too_deep()) } else { Ok(value) }
+    let value = if yaml {
+        from_yaml(text)?
+    } else {
+        lenient_json(text).map_err(|f| Failure::body(f.to_string()))?
+    };
+    if depth(&value, 0) > MAX_DEPTH {
+        Err(too_deep())
+    } else {
+        Ok(value)
+    }
 }
 
 fn too_deep() -> Failure {
@@ -90,8 +109,16 @@ fn depth(value: &Value, above: usize) -> usize {
         return above;
     }
     match value {
-        Value::Array(items) => items.iter().map(|item| depth(item, above + 1)).max().unwrap_or(above + 1),
-        Value::Object(fields) => fields.values().map(|item| depth(item, above + 1)).max().unwrap_or(above + 1),
+        Value::Array(items) => items
+            .iter()
+            .map(|item| depth(item, above + 1))
+            .max()
+            .unwrap_or(above + 1),
+        Value::Object(fields) => fields
+            .values()
+            .map(|item| depth(item, above + 1))
+            .max()
+            .unwrap_or(above + 1),
         _ => above,
     }
 }
@@ -102,14 +129,22 @@ mod tests {
 
     #[test]
     fn trailing_commas_and_yaml_are_read() {
-        assert_eq!(read("{\"a\": [1, 2,],}", false).unwrap(), serde_json::json!({"a": [1, 2]}));
+        assert_eq!(
+            read("{\"a\": [1, 2,],}", false).unwrap(),
+            serde_json::json!({"a": [1, 2]})
+        );
         assert_eq!(read("a:\n  - 1\n", true).unwrap(), serde_json::json!({"a": [1]}));
         assert_eq!(read("  ", false).unwrap(), Value::Null);
     }
 
     #[test]
     fn what_is_no_document_is_refused_in_words() {
-        for (text, yaml) in [("{", false), ("a: b", false), ("a: [", true), ("a: 1\n---\nb: 2\n", true)] {
+        for (text, yaml) in [
+            ("{", false),
+            ("a: b", false),
+            ("a: [", true),
+            ("a: 1\n---\nb: 2\n", true),
+        ] {
             assert!(read(text, yaml).is_err(), "{text}");
         }
     }

@@ -34,7 +34,15 @@ async fn stratos(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<
 
 async fn list(State(api): State<Api>) -> Json<Vec<ClusterFigures>> {
     let now = api.engine.now();
-    Json(api.engine.read(|world, seen, report| Known { world, seen, report, now }.clusters()))
+    Json(api.engine.read(|world, seen, report| {
+        Known {
+            world,
+            seen,
+            report,
+            now,
+        }
+        .clusters()
+    }))
 }
 
 async fn one(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<ClusterFigures>, Failure> {
@@ -44,7 +52,15 @@ async fn one(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Clus
 fn look(api: &Api, id: &str) -> Result<ClusterFigures, Failure> {
     let now = api.engine.now();
     let found = api.engine.read(|world, seen, report| {
-        world.clusters.get(id).map(|cluster| Known { world, seen, report, now }.cluster(cluster))
+        world.clusters.get(id).map(|cluster| {
+            Known {
+                world,
+                seen,
+                report,
+                now,
+            }
+            .cluster(cluster)
+        })
     });
     found.ok_or_else(|| unknown(id))
 }
@@ -59,15 +75,30 @@ async fn scale(
         Some(Value::Null) => None,
         Some(text) if text == "auto" => None,
         Some(figure) => Some(whole(figure).ok_or_else(|| {
-            Failure::body(format!("size: {figure} is no whole number; a number from 0 on, or null, is accepted"))
+            Failure::body(format!(
+                "size: {figure} is no whole number; a number from 0 on, or null, is accepted"
+            ))
         })?),
-        None => return Err(Failure::body("size: absent; a whole number, or null to let the scaler decide")),
+        None => {
+            return Err(Failure::body(
+                "size: absent; a whole number, or null to let the scaler decide",
+            ));
+        }
     };
-    api.engine.submit(Order::Scale { cluster: parse(&id)?, size, by: who.name }).await?;
-    Ok(Success::new(StatusCode::OK, match size {
-        Some(size) => format!("{id} is fixed at {size} members"),
-        None => format!("{id}: the scaler decides again"),
-    }))
+    api.engine
+        .submit(Order::Scale {
+            cluster: parse(&id)?,
+            size,
+            by: who.name,
+        })
+        .await?;
+    Ok(Success::new(
+        StatusCode::OK,
+        match size {
+            Some(size) => format!("{id} is fixed at {size} members"),
+            None => format!("{id}: the scaler decides again"),
+        },
+    ))
 }
 
 /// A number, or Stratos's way of writing one as a string.
@@ -86,14 +117,33 @@ async fn release(
 ) -> Result<Success, Failure> {
     let cluster = parse(&id)?;
     if body["follow"] == true {
-        api.engine.submit(Order::Unpin { cluster, by: who.name }).await?;
-        return Ok(Success::new(StatusCode::ACCEPTED, format!("{id} follows its branch")));
+        api.engine
+            .submit(Order::Unpin {
+                cluster,
+                by: who.name,
+            })
+            .await?;
+        return Ok(Success::new(
+            StatusCode::ACCEPTED,
+            format!("{id} follows its branch"),
+        ));
     }
-    let text = body["commit"].as_str().ok_or_else(|| Failure::body("commit: absent, and `follow` is not true"))?;
+    let text = body["commit"]
+        .as_str()
+        .ok_or_else(|| Failure::body("commit: absent, and `follow` is not true"))?;
     let commit = CommitId::new(text).map_err(|fault| Failure::body(format!("commit: {fault}")))?;
     let short = commit.short().to_owned();
-    api.engine.submit(Order::ProposeRelease { cluster, commit, by: who.name }).await?;
-    Ok(Success::new(StatusCode::ACCEPTED, format!("{id}: release {short} is being brought to every member")))
+    api.engine
+        .submit(Order::ProposeRelease {
+            cluster,
+            commit,
+            by: who.name,
+        })
+        .await?;
+    Ok(Success::new(
+        StatusCode::ACCEPTED,
+        format!("{id}: release {short} is being brought to every member"),
+    ))
 }
 
 async fn rollback(
@@ -101,8 +151,16 @@ async fn rollback(
     Extension(who): Extension<Principal>,
     Path(id): Path<String>,
 ) -> Result<Success, Failure> {
-    api.engine.submit(Order::Rollback { cluster: parse(&id)?, by: who.name }).await?;
-    Ok(Success::new(StatusCode::ACCEPTED, format!("{id} is going back to the release before")))
+    api.engine
+        .submit(Order::Rollback {
+            cluster: parse(&id)?,
+            by: who.name,
+        })
+        .await?;
+    Ok(Success::new(
+        StatusCode::ACCEPTED,
+        format!("{id} is going back to the release before"),
+    ))
 }
 
 async fn explain(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Value>, Failure> {
@@ -122,14 +180,26 @@ async fn explain(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<
 async fn notify(State(api): State<Api>, Document(body): Document) -> Result<Success, Failure> {
     let repository = &body["repository"];
     let fields = ["url", "clone_url", "git_http_url", "html_url", "ssh_url"];
-    let mut urls: Vec<String> = fields.iter().filter_map(|f| repository[*f].as_str()).map(str::to_owned).collect();
+    let mut urls: Vec<String> = fields
+        .iter()
+        .filter_map(|f| repository[*f].as_str())
+        .map(str::to_owned)
+        .collect();
     urls.dedup();
     if urls.is_empty() {
-        return Err(Failure::body("repository.url: absent; which repository has news?"));
+        return Err(Failure::body(
+            "repository.url: absent; which repository has news?",
+        ));
     }
     let mut refusal = None;
     for url in urls {
-        match api.engine.submit(Order::Announce { repo_url: url.clone() }).await {
+        match api
+            .engine
+            .submit(Order::Announce {
+                repo_url: url.clone(),
+            })
+            .await
+        {
             Ok(_) => return Ok(Success::new(StatusCode::OK, format!("{url} is being looked at"))),
             Err(fault) => refusal = refusal.or(Some(fault)),
         }

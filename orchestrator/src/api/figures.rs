@@ -10,7 +10,10 @@ use cartridge_orchestrator_plan::decide::{ClusterReport, Report};
 use cartridge_orchestrator_plan::observe::Observations;
 use cartridge_orchestrator_plan::world::{Cluster, Member, MemberPhase, Rejected, Role, World};
 use cartridge_protocol::link::{Phase, Refused};
-use cartridge_protocol::{ApplicationId, CartridgeType, ClusterId, CommitId, MemberId, Millis, NetworkPartitionId, PartitionId, PolicyId};
+use cartridge_protocol::{
+    ApplicationId, CartridgeType, ClusterId, CommitId, MemberId, Millis, NetworkPartitionId, PartitionId,
+    PolicyId,
+};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -177,7 +180,11 @@ impl Known<'_> {
     pub fn member(&self, member: &Member) -> MemberFigures {
         let cluster = self.world.clusters.get(&member.cluster);
         let balancer = cluster.is_some_and(is_balancer);
-        let heard = self.seen.members.get(&member.id).filter(|o| o.incarnation == member.incarnation);
+        let heard = self
+            .seen
+            .members
+            .get(&member.id)
+            .filter(|o| o.incarnation == member.incarnation);
         let (phase, reason) = phase_of(&member.phase);
         MemberFigures {
             member: member.id.clone(),
@@ -193,7 +200,11 @@ impl Known<'_> {
             release: member.release.clone(),
             ordered_commit: member.ordered_commit.clone(),
             address: member.instance.as_ref().map(|i| i.address),
-            ports: member.instance.as_ref().map(|i| i.ports.clone()).unwrap_or_default(),
+            ports: member
+                .instance
+                .as_ref()
+                .map(|i| i.ports.clone())
+                .unwrap_or_default(),
             instance: member.instance.as_ref().map(|i| i.name.clone()),
             load_average: heard.and_then(|o| o.load.last()).map(|(_, value)| value),
             memory_consumption: heard.and_then(|o| o.memory.last()).map(|(_, value)| value),
@@ -218,9 +229,15 @@ impl Known<'_> {
         let application = &cluster?.application;
         let behind = self.seen.clusters.iter().filter(|((id, place), _)| {
             *place == member.network_partition
-                && self.world.clusters.get(id).is_some_and(|c| c.application == *application)
+                && self
+                    .world
+                    .clusters
+                    .get(id)
+                    .is_some_and(|c| c.application == *application)
         });
-        behind.map(|(_, seen)| seen.in_flight_now).reduce(u64::saturating_add)
+        behind
+            .map(|(_, seen)| seen.in_flight_now)
+            .reduce(u64::saturating_add)
     }
 
     /// All members in the order of their clusters and numbers.
@@ -232,8 +249,18 @@ impl Known<'_> {
 
     /// One cluster.
     pub fn cluster(&self, cluster: &Cluster) -> ClusterFigures {
-        let instances: Vec<InstanceFigures> = cluster.instances.keys().map(|np| self.instance(cluster, np)).collect();
-        let readings = || self.seen.clusters.iter().filter(|((id, _), _)| *id == cluster.id).map(|(_, seen)| seen);
+        let instances: Vec<InstanceFigures> = cluster
+            .instances
+            .keys()
+            .map(|np| self.instance(cluster, np))
+            .collect();
+        let readings = || {
+            self.seen
+                .clusters
+                .iter()
+                .filter(|((id, _), _)| *id == cluster.id)
+                .map(|(_, seen)| seen)
+        };
         let rows = || self.report.clusters.iter();
         ClusterFigures {
             cluster: cluster.id.clone(),
@@ -287,14 +314,21 @@ impl Known<'_> {
 
     /// All clusters.
     pub fn clusters(&self) -> Vec<ClusterFigures> {
-        self.world.clusters.values().map(|cluster| self.cluster(cluster)).collect()
+        self.world
+            .clusters
+            .values()
+            .map(|cluster| self.cluster(cluster))
+            .collect()
     }
 }
 
 /// The forecast is JSON where the scaler wrote it so: it is shown as such, not as a text in a text.
 fn decision<S: serde::Serializer>(row: &Option<ClusterReport>, serializer: S) -> Result<S::Ok, S::Error> {
     let mut shown = serde_json::to_value(row).unwrap_or_default();
-    if let Some(forecast) = row.as_ref().and_then(|row| serde_json::from_str::<Value>(&row.forecast).ok()) {
+    if let Some(forecast) = row
+        .as_ref()
+        .and_then(|row| serde_json::from_str::<Value>(&row.forecast).ok())
+    {
         shown["forecast"] = forecast;
     }
     shown.serialize(serializer)
@@ -311,19 +345,29 @@ fn kind(balancer: bool) -> &'static str {
 
 /// Takes new requests.
 pub fn serves(phase: &MemberPhase) -> bool {
-    matches!(phase, MemberPhase::Active | MemberPhase::Updating { live: true, .. })
+    matches!(
+        phase,
+        MemberPhase::Active | MemberPhase::Updating { live: true, .. }
+    )
 }
 
 /// The number that its cluster gave it; ids count up, so `-10` comes after `-9`.
 fn number(member: &MemberId) -> u64 {
-    member.as_str().rsplit('-').next().and_then(|digits| digits.parse().ok()).unwrap_or(0)
+    member
+        .as_str()
+        .rsplit('-')
+        .next()
+        .and_then(|digits| digits.parse().ok())
+        .unwrap_or(0)
 }
 
 /// A phase as one word, and its reason.
 pub fn phase_of(phase: &MemberPhase) -> (&'static str, Option<String>) {
     match phase {
         MemberPhase::Planned { attempts: 0 } => ("planned", None),
-        MemberPhase::Planned { attempts } => ("planned", Some(format!("{attempts} attempts to start it failed"))),
+        MemberPhase::Planned { attempts } => {
+            ("planned", Some(format!("{attempts} attempts to start it failed")))
+        }
         MemberPhase::Ensured => ("ensured", None),
         MemberPhase::Starting => ("starting", None),
         MemberPhase::Active => ("active", None),

@@ -23,7 +23,15 @@ pub(super) fn mount(routes: &mut Routes) {
 
 async fn list(State(api): State<Api>) -> Json<Vec<MemberFigures>> {
     let now = api.engine.now();
-    Json(api.engine.read(|world, seen, report| Known { world, seen, report, now }.members()))
+    Json(api.engine.read(|world, seen, report| {
+        Known {
+            world,
+            seen,
+            report,
+            now,
+        }
+        .members()
+    }))
 }
 
 /// The figures, the newest sample and what its agent noticed.
@@ -31,8 +39,18 @@ async fn describe(State(api): State<Api>, Path(id): Path<String>) -> Result<Json
     let now = api.engine.now();
     let found = api.engine.read(|world, seen, report| {
         let member = world.members.get(id.as_str())?;
-        let figures = Known { world, seen, report, now }.member(member);
-        let sample = seen.members.get(&member.id).and_then(|o| o.sample.as_ref()).map(|(_, sample)| json!(sample));
+        let figures = Known {
+            world,
+            seen,
+            report,
+            now,
+        }
+        .member(member);
+        let sample = seen
+            .members
+            .get(&member.id)
+            .and_then(|o| o.sample.as_ref())
+            .map(|(_, sample)| json!(sample));
         Some((member.id.clone(), json!(figures), sample))
     });
     let (member, mut shown, sample) = found.ok_or_else(|| unknown(&id))?;

@@ -22,13 +22,20 @@ pub struct Success {
 impl Success {
     /// Done, in one line for people.
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
+        Self {
+            status,
+            message: message.into(),
+        }
     }
 }
 
 impl IntoResponse for Success {
     fn into_response(self) -> Response {
-        (self.status, Json(json!({"status": "success", "message": self.message}))).into_response()
+        (
+            self.status,
+            Json(json!({"status": "success", "message": self.message})),
+        )
+            .into_response()
     }
 }
 
@@ -44,7 +51,12 @@ pub struct Failure {
 impl Failure {
     /// Not done, and why.
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), field: None, faults: Value::Null }
+        Self {
+            status,
+            message: message.into(),
+            field: None,
+            faults: Value::Null,
+        }
     }
 
     /// Nothing has this name.
@@ -76,7 +88,12 @@ impl From<Refusal> for Failure {
             Code::NotFound => StatusCode::NOT_FOUND,
             Code::Conflict => StatusCode::CONFLICT,
         };
-        Self { status, message: refusal.message, field: refusal.field, faults: Value::Null }
+        Self {
+            status,
+            message: refusal.message,
+            field: refusal.field,
+            faults: Value::Null,
+        }
     }
 }
 

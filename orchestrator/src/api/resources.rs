@@ -38,7 +38,10 @@ const ALL: [Resource; 5] = [
         name: "cartridge",
         put: |body, mode| {
             let one = parse::cartridge(body)?;
-            Ok((one.cartridge_type.to_string(), Order::PutCartridge(Box::new(one), mode)))
+            Ok((
+                one.cartridge_type.to_string(),
+                Order::PutCartridge(Box::new(one), mode),
+            ))
         },
         list: |world| world.cartridges.values().map(show::cartridge).collect(),
         one: |world, id| world.cartridges.get(id).map(show::cartridge),
@@ -49,20 +52,42 @@ const ALL: [Resource; 5] = [
         name: "network partition",
         put: |body, mode| {
             let one = parse::network_partition(body)?;
-            Ok((one.id.to_string(), Order::PutNetworkPartition(Box::new(one), mode)))
+            Ok((
+                one.id.to_string(),
+                Order::PutNetworkPartition(Box::new(one), mode),
+            ))
         },
-        list: |world| world.network_partitions.values().map(show::network_partition).collect(),
+        list: |world| {
+            world
+                .network_partitions
+                .values()
+                .map(show::network_partition)
+                .collect()
+        },
         one: |world, id| world.network_partitions.get(id).map(show::network_partition),
-        remove: |id| NetworkPartitionId::new(id).ok().map(Order::RemoveNetworkPartition),
+        remove: |id| {
+            NetworkPartitionId::new(id)
+                .ok()
+                .map(Order::RemoveNetworkPartition)
+        },
     },
     Resource {
         collection: "/deploymentPolicies",
         name: "deployment policy",
         put: |body, mode| {
             let one = parse::deployment_policy(body)?;
-            Ok((one.id.to_string(), Order::PutDeploymentPolicy(Box::new(one), mode)))
+            Ok((
+                one.id.to_string(),
+                Order::PutDeploymentPolicy(Box::new(one), mode),
+            ))
         },
-        list: |world| world.deployment_policies.values().map(show::deployment_policy).collect(),
+        list: |world| {
+            world
+                .deployment_policies
+                .values()
+                .map(show::deployment_policy)
+                .collect()
+        },
         one: |world, id| world.deployment_policies.get(id).map(show::deployment_policy),
         remove: |id| PolicyId::new(id).ok().map(Order::RemoveDeploymentPolicy),
     },
@@ -71,9 +96,18 @@ const ALL: [Resource; 5] = [
         name: "autoscaling policy",
         put: |body, mode| {
             let one = parse::autoscaling_policy(body)?;
-            Ok((one.id.to_string(), Order::PutAutoscalingPolicy(Box::new(one), mode)))
+            Ok((
+                one.id.to_string(),
+                Order::PutAutoscalingPolicy(Box::new(one), mode),
+            ))
         },
-        list: |world| world.autoscaling_policies.values().map(show::autoscaling_policy).collect(),
+        list: |world| {
+            world
+                .autoscaling_policies
+                .values()
+                .map(show::autoscaling_policy)
+                .collect()
+        },
         one: |world, id| world.autoscaling_policies.get(id).map(show::autoscaling_policy),
         remove: |id| PolicyId::new(id).ok().map(Order::RemoveAutoscalingPolicy),
     },
@@ -82,9 +116,18 @@ const ALL: [Resource; 5] = [
         name: "application policy",
         put: |body, mode| {
             let one = parse::application_policy(body)?;
-            Ok((one.id.to_string(), Order::PutApplicationPolicy(Box::new(one), mode)))
+            Ok((
+                one.id.to_string(),
+                Order::PutApplicationPolicy(Box::new(one), mode),
+            ))
         },
-        list: |world| world.application_policies.values().map(show::application_policy).collect(),
+        list: |world| {
+            world
+                .application_policies
+                .values()
+                .map(show::application_policy)
+                .collect()
+        },
         one: |world, id| world.application_policies.get(id).map(show::application_policy),
         remove: |id| PolicyId::new(id).ok().map(Order::RemoveApplicationPolicy),
     },
@@ -102,7 +145,9 @@ impl PutQuery {
         match self.mode.as_deref() {
             None => Ok(Mode::Replace),
             Some("either") => Ok(Mode::Either),
-            Some(other) => Err(Failure::body(format!("mode {other:?} is unknown; `either` is known"))),
+            Some(other) => Err(Failure::body(format!(
+                "mode {other:?} is unknown; `either` is known"
+            ))),
         }
     }
 }
@@ -120,14 +165,20 @@ pub(super) fn mount(routes: &mut Routes) {
         routes.add(
             Method::PUT,
             resource.collection,
-            put(async move |State(api): State<Api>, Query(query): Query<PutQuery>, Document(body): Document| {
-                resource.submit(&api, &body, query.mode()?).await
-            }),
+            put(
+                async move |State(api): State<Api>,
+                            Query(query): Query<PutQuery>,
+                            Document(body): Document| {
+                    resource.submit(&api, &body, query.mode()?).await
+                },
+            ),
         );
         routes.add(
             Method::GET,
             resource.collection,
-            get(async move |State(api): State<Api>| Json(api.engine.read(|world, _, _| (resource.list)(world)))),
+            get(async move |State(api): State<Api>| {
+                Json(api.engine.read(|world, _, _| (resource.list)(world)))
+            }),
         );
         routes.add(
             Method::GET,
@@ -137,7 +188,9 @@ pub(super) fn mount(routes: &mut Routes) {
         routes.add(
             Method::DELETE,
             &one,
-            delete(async move |State(api): State<Api>, Path(id): Path<String>| resource.remove(&api, &id).await),
+            delete(async move |State(api): State<Api>, Path(id): Path<String>| {
+                resource.remove(&api, &id).await
+            }),
         );
     }
     routes.add(Method::GET, "/cartridges/filter/{filter}", get(filter));
@@ -162,7 +215,10 @@ impl Resource {
     async fn remove(self, api: &Api, id: &str) -> Result<Success, Failure> {
         let order = (self.remove)(id).ok_or_else(|| Failure::unknown(self.name, id))?;
         api.engine.submit(order).await?;
-        Ok(Success::new(StatusCode::OK, format!("{} {id} was removed", self.name)))
+        Ok(Success::new(
+            StatusCode::OK,
+            format!("{} {id} was removed", self.name),
+        ))
     }
 }
 

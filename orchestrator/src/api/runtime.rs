@@ -14,7 +14,9 @@ use super::figures::{is_balancer, serves};
 
 /// The network partitions that an application uses.
 pub fn in_use(world: &World, application: &ApplicationId) -> BTreeSet<NetworkPartitionId> {
-    clusters(world, application).flat_map(|cluster| cluster.instances.keys().cloned()).collect()
+    clusters(world, application)
+        .flat_map(|cluster| cluster.instances.keys().cloned())
+        .collect()
 }
 
 /// The document; None: there is no such application.
@@ -24,8 +26,10 @@ pub fn document(world: &World, id: &str) -> Option<Value> {
     let points = endpoints(world, application);
     let places: BTreeMap<NetworkPartitionId, usize> =
         in_use(world, application).into_iter().zip(1_usize..).collect();
-    let instances: Vec<Value> =
-        places.iter().map(|(place, number)| instance(world, application, place, *number, &points)).collect();
+    let instances: Vec<Value> = places
+        .iter()
+        .map(|(place, number)| instance(world, application, place, *number, &points))
+        .collect();
     let status = match state.status {
         ApplicationStatus::Created => "Created",
         ApplicationStatus::Deployed { .. } => "Deployed",
@@ -45,8 +49,10 @@ pub fn document(world: &World, id: &str) -> Option<Value> {
 /// One cluster, for `GET /cluster/{id}`.
 pub fn cluster(world: &World, id: &str) -> Option<Value> {
     let cluster = world.clusters.get(id)?;
-    let places: BTreeMap<NetworkPartitionId, usize> =
-        in_use(world, &cluster.application).into_iter().zip(1_usize..).collect();
+    let places: BTreeMap<NetworkPartitionId, usize> = in_use(world, &cluster.application)
+        .into_iter()
+        .zip(1_usize..)
+        .collect();
     let points = endpoints(world, &cluster.application);
     let place = cluster.instances.keys().next()?;
     let number = places.get(place).copied().unwrap_or(1);
@@ -56,7 +62,10 @@ pub fn cluster(world: &World, id: &str) -> Option<Value> {
 }
 
 fn clusters<'a>(world: &'a World, application: &'a ApplicationId) -> impl Iterator<Item = &'a Cluster> {
-    world.clusters.values().filter(move |cluster| cluster.application == *application)
+    world
+        .clusters
+        .values()
+        .filter(move |cluster| cluster.application == *application)
 }
 
 fn instance(
@@ -69,9 +78,13 @@ fn instance(
     let here: Vec<&Cluster> = clusters(world, application)
         .filter(|cluster| !is_balancer(cluster) && cluster.instances.contains_key(place))
         .collect();
-    let active = here.iter().all(|cluster| status(world, cluster, place) == "Active");
-    let rows: Vec<Value> =
-        here.iter().map(|cluster| cluster_instance(world, cluster, place, number, points)).collect();
+    let active = here
+        .iter()
+        .all(|cluster| status(world, cluster, place) == "Active");
+    let rows: Vec<Value> = here
+        .iter()
+        .map(|cluster| cluster_instance(world, cluster, place, number, points))
+        .collect();
     json!({
         "instanceId": format!("{application}-{number}"),
         "parentInstanceId": application,
@@ -89,8 +102,10 @@ fn cluster_instance(
     number: usize,
     points: &[AccessPoint],
 ) -> Value {
-    let own: Vec<&AccessPoint> =
-        points.iter().filter(|p| p.cluster == cluster.id && p.network_partition == *place).collect();
+    let own: Vec<&AccessPoint> = points
+        .iter()
+        .filter(|p| p.cluster == cluster.id && p.network_partition == *place)
+        .collect();
     let instance = format!("{}-{number}", cluster.application);
     json!({
         "instanceId": instance,
@@ -134,7 +149,10 @@ fn members(
 }
 
 fn member_row(cluster: &Cluster, member: &Member, number: usize) -> Value {
-    let address = member.instance.as_ref().map(|instance| instance.address.to_string());
+    let address = member
+        .instance
+        .as_ref()
+        .map(|instance| instance.address.to_string());
     let ports: Vec<Value> = member
         .instance
         .iter()

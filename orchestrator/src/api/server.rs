@@ -36,12 +36,18 @@ pub(super) async fn healthz() -> &'static str {
 }
 
 pub(super) async fn metrics(State(api): State<Api>) -> Response {
-    let kind = [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
+    let kind = [(
+        header::CONTENT_TYPE,
+        "application/openmetrics-text; version=1.0.0; charset=utf-8",
+    )];
     (kind, metrics::text(&api.engine)).into_response()
 }
 
 pub(super) async fn unknown(method: Method, uri: Uri) -> Failure {
-    Failure::new(StatusCode::NOT_FOUND, format!("there is no {method} {}", uri.path()))
+    Failure::new(
+        StatusCode::NOT_FOUND,
+        format!("there is no {method} {}", uri.path()),
+    )
 }
 
 async fn init() -> Success {
@@ -49,7 +55,10 @@ async fn init() -> Success {
 }
 
 async fn session(Extension(who): Extension<Principal>) -> Success {
-    Success::new(StatusCode::OK, format!("{} is known; every request carries its credentials", who.name))
+    Success::new(
+        StatusCode::OK,
+        format!("{} is known; every request carries its credentials", who.name),
+    )
 }
 
 async fn providers() -> Json<Value> {
@@ -69,7 +78,11 @@ pub fn figures(world: &World, report: &Report) -> Value {
     let frozen: Vec<Value> = report
         .clusters
         .iter()
-        .filter_map(|row| row.frozen.as_ref().map(|why| json!({"cluster": row.cluster, "reason": why})))
+        .filter_map(|row| {
+            row.frozen
+                .as_ref()
+                .map(|why| json!({"cluster": row.cluster, "reason": why}))
+        })
         .collect();
     json!({
         "version": env!("CARGO_PKG_VERSION"),
@@ -89,11 +102,19 @@ async fn pause(
     Extension(who): Extension<Principal>,
     Document(body): Document,
 ) -> Result<Success, Failure> {
-    let reason = body["reason"].as_str().filter(|text| !text.trim().is_empty()).unwrap_or("ordered");
+    let reason = body["reason"]
+        .as_str()
+        .filter(|text| !text.trim().is_empty())
+        .unwrap_or("ordered");
     if reason.len() > 1000 {
         return Err(Failure::body("reason: longer than 1000 bytes"));
     }
-    api.engine.submit(Order::Pause { by: who.name, reason: reason.to_owned() }).await?;
+    api.engine
+        .submit(Order::Pause {
+            by: who.name,
+            reason: reason.to_owned(),
+        })
+        .await?;
     Ok(Success::new(StatusCode::OK, "automation is paused"))
 }
 

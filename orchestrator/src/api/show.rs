@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use cartridge_orchestrator_plan::blueprint::{
-    Application, ApplicationPolicy, AutoscalingPolicy, Cartridge, Dependencies, DeploymentPolicy, NetworkPartition,
-    Repository, Subscription,
+    Application, ApplicationPolicy, AutoscalingPolicy, Cartridge, Dependencies, DeploymentPolicy,
+    NetworkPartition, Repository, Subscription,
 };
 use cartridge_orchestrator_plan::world::{ApplicationState, ApplicationStatus};
 use serde_json::{Value, json};
@@ -79,7 +79,8 @@ pub fn application_policy(one: &ApplicationPolicy) -> Value {
             .iter()
             .map(|group| group.iter().map(|id| id.as_str()).collect::<Vec<_>>().join(","))
             .collect();
-        kept.entry("networkPartitionGroups".into()).or_insert_with(|| groups.join("|"));
+        kept.entry("networkPartitionGroups".into())
+            .or_insert_with(|| groups.join("|"));
     }
     json!({"id": one.id, "algorithm": one.algorithm, "networkPartitions": all, "properties": properties(&kept)})
 }
@@ -164,14 +165,22 @@ fn without_password(url: &str) -> String {
         return url.to_owned();
     };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    match authority.rsplit_once('@').and_then(|(user, _)| user.split_once(':').map(|(name, _)| (user, name))) {
+    match authority
+        .rsplit_once('@')
+        .and_then(|(user, _)| user.split_once(':').map(|(name, _)| (user, name)))
+    {
         Some((user, name)) => format!("{scheme}://{name}{}", &rest[user.len()..]),
         None => url.to_owned(),
     }
 }
 
 fn dependencies(one: &Dependencies) -> Value {
-    let aliases = |lists: &[Vec<String>]| lists.iter().map(|list| json!({"aliases": list})).collect::<Vec<_>>();
+    let aliases = |lists: &[Vec<String>]| {
+        lists
+            .iter()
+            .map(|list| json!({"aliases": list}))
+            .collect::<Vec<_>>()
+    };
     json!({
         "startupOrders": aliases(&one.startup_orders),
         "scalingDependents": aliases(&one.scaling_dependents),
@@ -180,7 +189,9 @@ fn dependencies(one: &Dependencies) -> Value {
 }
 
 fn properties(all: &BTreeMap<String, String>) -> Vec<Value> {
-    all.iter().map(|(name, value)| json!({"name": name, "value": value})).collect()
+    all.iter()
+        .map(|(name, value)| json!({"name": name, "value": value}))
+        .collect()
 }
 
 #[cfg(test)]

@@ -59,19 +59,39 @@ async fn events(State(api): State<Api>, Query(query): Query<EventsQuery>) -> Res
     let live = api.engine.subscribe();
     let wanted = query.application;
     let begin = match query.after {
-        Some(after) => Begin { after, ready: VecDeque::new() },
-        None => last(&api.engine, wanted.as_deref(), query.limit.unwrap_or(DEFAULT_EVENTS).min(MAX_EVENTS)).await?,
+        Some(after) => Begin {
+            after,
+            ready: VecDeque::new(),
+        },
+        None => {
+            last(
+                &api.engine,
+                wanted.as_deref(),
+                query.limit.unwrap_or(DEFAULT_EVENTS).min(MAX_EVENTS),
+            )
+            .await?
+        }
     };
     if !query.follow {
         let most = query.limit.unwrap_or(MAX_EVENTS).min(MAX_EVENTS);
         return Ok(Json(list(&api.engine, begin, wanted.as_deref(), most).await?).into_response());
     }
-    let tail = Tail { engine: api.engine, live, after: begin.after, ready: begin.ready, wanted, caught_up: false };
+    let tail = Tail {
+        engine: api.engine,
+        live,
+        after: begin.after,
+        ready: begin.ready,
+        wanted,
+        caught_up: false,
+    };
     let stopping = tail.engine.stopping();
-    Ok(sse(stopping, unfold(tail, |mut tail| async move {
-        let event = tail.next().await?;
-        Some((frame(&event, Some(event.seq)), tail))
-    })))
+    Ok(sse(
+        stopping,
+        unfold(tail, |mut tail| async move {
+            let event = tail.next().await?;
+            Some((frame(&event, Some(event.seq)), tail))
+        }),
+    ))
 }
 
 /// Events to begin with, and the position after them.
@@ -85,11 +105,21 @@ async fn last(engine: &Engine, wanted: Option<&str>, most: usize) -> Result<Begi
     let newest = engine.read(|world, _, _| world.seq);
     let mut ready = VecDeque::new();
     let mut upper = newest;
-    let lowest = if wanted.is_some() { newest.saturating_sub(MAX_SEARCHED) } else { 0 };
+    let lowest = if wanted.is_some() {
+        newest.saturating_sub(MAX_SEARCHED)
+    } else {
+        0
+    };
     while ready.len() < most && upper > lowest {
         let lower = upper.saturating_sub(PAGE as u64).max(lowest);
-        let page = engine.entries(lower, usize::try_from(upper - lower).unwrap_or(PAGE)).await?;
-        for event in told(engine, &page, wanted).into_iter().rev().take(most - ready.len()) {
+        let page = engine
+            .entries(lower, usize::try_from(upper - lower).unwrap_or(PAGE))
+            .await?;
+        for event in told(engine, &page, wanted)
+            .into_iter()
+            .rev()
+            .take(most - ready.len())
+        {
             ready.push_front(event);
         }
         upper = lower;
@@ -98,7 +128,12 @@ async fn last(engine: &Engine, wanted: Option<&str>, most: usize) -> Result<Begi
 }
 
 /// `begin` and what follows, at most `most`.
-async fn list(engine: &Engine, begin: Begin, wanted: Option<&str>, most: usize) -> Result<Vec<Event>, Failure> {
+async fn list(
+    engine: &Engine,
+    begin: Begin,
+    wanted: Option<&str>,
+    most: usize,
+) -> Result<Vec<Event>, Failure> {
     let mut all: Vec<Event> = begin.ready.into();
     let mut after = begin.after;
     while all.len() < most {
@@ -113,7 +148,10 @@ async fn list(engine: &Engine, begin: Begin, wanted: Option<&str>, most: usize) 
 
 fn told(engine: &Engine, page: &[Entry], wanted: Option<&str>) -> Vec<Event> {
     let events = engine.read(|world, _, _| page.iter().map(|entry| tell(entry, world)).collect::<Vec<_>>());
-    events.into_iter().filter(|event| concerns(event, wanted)).collect()
+    events
+        .into_iter()
+        .filter(|event| concerns(event, wanted))
+        .collect()
 }
 
 fn concerns(event: &Event, wanted: Option<&str>) -> bool {
@@ -137,7 +175,11 @@ impl Tail {
             if let Some(event) = self.ready.pop_front() {
                 return Some(event);
             }
-            if self.caught_up { self.listen().await? } else { self.read_page().await? }
+            if self.caught_up {
+                self.listen().await?
+            } else {
+                self.read_page().await?
+            }
         }
     }
 
@@ -147,7 +189,8 @@ impl Tail {
             Some(newest) => self.after = newest.seq,
             None => self.caught_up = true,
         }
-        self.ready.extend(told(&self.engine, &page, self.wanted.as_deref()));
+        self.ready
+            .extend(told(&self.engine, &page, self.wanted.as_deref()));
         Some(())
     }
 
@@ -157,7 +200,8 @@ impl Tail {
             Ok(entry) if entry.seq == self.after + 1 => {
                 self.after = entry.seq;
                 let event = self.engine.read(|world, _, _| tell(&entry, world));
-                self.ready.extend(Some(event).filter(|event| concerns(event, self.wanted.as_deref())));
+                self.ready
+                    .extend(Some(event).filter(|event| concerns(event, self.wanted.as_deref())));
             }
             // A gap: some were missed.
             Ok(_) | Err(RecvError::Lagged(_)) => self.caught_up = false,
@@ -183,7 +227,11 @@ struct Line<'a> {
 
 impl<'a> From<&'a LogLine> for Line<'a> {
     fn from(line: &'a LogLine) -> Self {
-        Self { number: line.number, stream: &line.stream, text: &line.text }
+        Self {
+            number: line.number,
+            stream: &line.stream,
+            text: &line.text,
+        }
     }
 }
 
@@ -203,12 +251,22 @@ async fn logs(
     if !query.follow {
         return Ok(Json(kept.iter().map(Line::from).collect::<Vec<_>>()).into_response());
     }
-    let tail = LogTail { engine: api.engine, live, member, incarnation: None, after, ready: kept.into() };
+    let tail = LogTail {
+        engine: api.engine,
+        live,
+        member,
+        incarnation: None,
+        after,
+        ready: kept.into(),
+    };
     let stopping = tail.engine.stopping();
-    Ok(sse(stopping, unfold(tail, |mut tail| async move {
-        let line = tail.next().await?;
-        Some((frame(&Line::from(&line), None), tail))
-    })))
+    Ok(sse(
+        stopping,
+        unfold(tail, |mut tail| async move {
+            let line = tail.next().await?;
+            Some((frame(&Line::from(&line), None), tail))
+        }),
+    ))
 }
 
 /// Lines of one member, life after life.
@@ -240,7 +298,8 @@ impl LogTail {
                 Err(RecvError::Closed) => return None,
             };
             let after = self.after;
-            self.ready.extend(fresh.into_iter().filter(|line| line.number > after));
+            self.ready
+                .extend(fresh.into_iter().filter(|line| line.number > after));
             self.after = self.ready.back().map_or(after, |line| line.number);
         }
     }
@@ -260,5 +319,7 @@ pub(crate) fn sse<S>(stopping: CancellationToken, stream: S) -> Response
 where
     S: futures_util::Stream<Item = Result<Frame, Infallible>> + Send + 'static,
 {
-    Sse::new(stream.take_until(stopping.cancelled_owned())).keep_alive(KeepAlive::new().interval(Duration::from_secs(10))).into_response()
+    Sse::new(stream.take_until(stopping.cancelled_owned()))
+        .keep_alive(KeepAlive::new().interval(Duration::from_secs(10)))
+        .into_response()
 }

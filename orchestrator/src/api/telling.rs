@@ -37,7 +37,9 @@ pub fn tell(entry: &Entry, world: &World) -> Event {
     let cluster = field("cluster").or_else(|| member.as_deref().and_then(cluster_of));
     let application = match &entry.record {
         Record::ApplicationPut(put) => Some(put.application_id.to_string()),
-        _ => field("application").or_else(|| cluster.as_deref().map(|cluster| application_of(cluster, world))),
+        _ => {
+            field("application").or_else(|| cluster.as_deref().map(|cluster| application_of(cluster, world)))
+        }
     };
     Event {
         seq: entry.seq,
@@ -56,7 +58,9 @@ fn kind(fields: &Value) -> String {
 
 /// Milliseconds since 1970 as RFC 3339, to the millisecond.
 pub fn rfc3339(unix_ms: u64) -> String {
-    let stamp = i64::try_from(unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    let stamp = i64::try_from(unix_ms)
+        .ok()
+        .and_then(|ms| Timestamp::from_millisecond(ms).ok());
     stamp.map_or_else(|| "-".into(), |stamp| format!("{stamp:.3}"))
 }
 
@@ -69,9 +73,20 @@ fn application_of(cluster: &str, world: &World) -> String {
     if let Some(known) = world.clusters.get(cluster) {
         return known.application.to_string();
     }
-    let begins = |id: &&ApplicationId| cluster.strip_prefix(id.as_str()).is_some_and(|rest| rest.starts_with('.'));
-    let known = world.applications.keys().filter(begins).max_by_key(|id| id.as_str().len());
-    known.map_or_else(|| cluster.split('.').next().unwrap_or_default().to_owned(), ToString::to_string)
+    let begins = |id: &&ApplicationId| {
+        cluster
+            .strip_prefix(id.as_str())
+            .is_some_and(|rest| rest.starts_with('.'))
+    };
+    let known = world
+        .applications
+        .keys()
+        .filter(begins)
+        .max_by_key(|id| id.as_str().len());
+    known.map_or_else(
+        || cluster.split('.').next().unwrap_or_default().to_owned(),
+        ToString::to_string,
+    )
 }
 
 fn text(record: &Record) -> String {
@@ -113,37 +128,74 @@ fn resource(record: &Record) -> Option<String> {
 fn application(record: &Record) -> Option<String> {
     Some(match record {
         Record::ApplicationPut(one) => format!("application {} was put", one.application_id),
-        Record::RepositorySecretSealed { application, alias, sealed } if sealed.is_empty() => {
+        Record::RepositorySecretSealed {
+            application,
+            alias,
+            sealed,
+        } if sealed.is_empty() => {
             format!("{application}: the repository of {alias} needs no password now")
         }
-        Record::RepositorySecretSealed { application, alias, .. } => {
+        Record::RepositorySecretSealed {
+            application, alias, ..
+        } => {
             format!("{application}: the password of the repository of {alias} was sealed")
         }
         Record::ApplicationRemoved { application } => format!("application {application} was removed"),
         Record::ApplicationDeployed { application, policy } => {
             format!("application {application} was deployed under {policy}")
         }
-        Record::ApplicationUndeploying { application, force: true } => {
+        Record::ApplicationUndeploying {
+            application,
+            force: true,
+        } => {
             format!("application {application} is being undeployed at once")
         }
-        Record::ApplicationUndeploying { application, .. } => format!("application {application} is being undeployed"),
+        Record::ApplicationUndeploying { application, .. } => {
+            format!("application {application} is being undeployed")
+        }
         Record::ApplicationUndeployed { application } => format!("application {application} is undeployed"),
-        Record::BurstStarted { application, network_partition, reason } => {
+        Record::BurstStarted {
+            application,
+            network_partition,
+            reason,
+        } => {
             format!("{application} uses {network_partition} now: {reason}")
         }
-        Record::BurstEnding { application, network_partition, reason } => {
+        Record::BurstEnding {
+            application,
+            network_partition,
+            reason,
+        } => {
             format!("{application} leaves {network_partition}: {reason}")
         }
-        Record::BurstEnded { application, network_partition } => {
+        Record::BurstEnded {
+            application,
+            network_partition,
+        } => {
             format!("{application} has left {network_partition}")
         }
-        Record::ClusterResized { cluster, network_partition, from, to, factor, reason } => {
+        Record::ClusterResized {
+            cluster,
+            network_partition,
+            from,
+            to,
+            factor,
+            reason,
+        } => {
             format!("{cluster} in {network_partition}: {from} -> {to} ({factor}): {reason}")
         }
-        Record::ClusterSizeOrdered { cluster, size: Some(size), by } => {
+        Record::ClusterSizeOrdered {
+            cluster,
+            size: Some(size),
+            by,
+        } => {
             format!("{cluster}: {by} fixed the size at {size}")
         }
-        Record::ClusterSizeOrdered { cluster, size: None, by } => {
+        Record::ClusterSizeOrdered {
+            cluster,
+            size: None,
+            by,
+        } => {
             format!("{cluster}: {by} lets the scaler decide again")
         }
         _ => return None,
@@ -152,14 +204,35 @@ fn application(record: &Record) -> Option<String> {
 
 fn member_before_service(record: &Record) -> Option<String> {
     Some(match record {
-        Record::MemberPlanned { member, incarnation, network_partition, partition, reason, .. } => {
-            let life = if *incarnation > 1 { format!(", life {incarnation}") } else { String::new() };
+        Record::MemberPlanned {
+            member,
+            incarnation,
+            network_partition,
+            partition,
+            reason,
+            ..
+        } => {
+            let life = if *incarnation > 1 {
+                format!(", life {incarnation}")
+            } else {
+                String::new()
+            };
             format!("{member} is planned in {network_partition}/{partition}{life}: {reason}")
         }
-        Record::MemberEnsured { member, instance, address, .. } => {
+        Record::MemberEnsured {
+            member,
+            instance,
+            address,
+            ..
+        } => {
             format!("{member} was made as {instance} at {address}")
         }
-        Record::MemberEnsureFailed { member, attempt, reason, .. } => {
+        Record::MemberEnsureFailed {
+            member,
+            attempt,
+            reason,
+            ..
+        } => {
             format!("{member} could not be made (attempt {attempt}): {reason}")
         }
         Record::MemberJoined { member, .. } => format!("{member} joined"),
@@ -171,8 +244,14 @@ fn member_in_service(record: &Record) -> Option<String> {
     Some(match record {
         Record::MemberActivated { member, .. } => format!("{member} is active"),
         Record::MemberSuspended { member, reason, .. } => format!("{member} is suspended: {reason}"),
-        Record::MemberUpdating { member, commit, live, .. } => {
-            let how = if *live { "while it serves" } else { "out of its balancers" };
+        Record::MemberUpdating {
+            member, commit, live, ..
+        } => {
+            let how = if *live {
+                "while it serves"
+            } else {
+                "out of its balancers"
+            };
             format!("{member} is to switch to {}, {how}", commit.short())
         }
         Record::MemberCleared { member, .. } => format!("{member} has nothing in flight and may switch"),
@@ -190,14 +269,30 @@ fn release(record: &Record) -> Option<String> {
     let short = |commit: &CommitId| commit.short().to_owned();
     Some(match record {
         Record::RepositoryAnnounced { cluster } => format!("{cluster}: its repository has news"),
-        Record::ReleaseProposed { cluster, commit, by, pinned } => {
-            let pin = if *pinned { "; the branch is not followed any more" } else { "" };
-            format!("{cluster}: release {} is being brought to every member ({by}){pin}", short(commit))
+        Record::ReleaseProposed {
+            cluster,
+            commit,
+            by,
+            pinned,
+        } => {
+            let pin = if *pinned {
+                "; the branch is not followed any more"
+            } else {
+                ""
+            };
+            format!(
+                "{cluster}: release {} is being brought to every member ({by}){pin}",
+                short(commit)
+            )
         }
         Record::ReleaseAccepted { cluster, commit } => {
             format!("{cluster}: every member has release {}", short(commit))
         }
-        Record::ReleaseRejected { cluster, commit, reason } => {
+        Record::ReleaseRejected {
+            cluster,
+            commit,
+            reason,
+        } => {
             format!("{cluster}: release {} is rejected: {reason}", short(commit))
         }
         Record::ReleaseUnpinned { cluster, by } => format!("{cluster}: {by} follows the branch again"),

@@ -29,16 +29,25 @@ impl Backoff {
     /// How long this source still has to wait.
     pub fn remaining(&self, source: IpAddr, now: Duration) -> Option<Duration> {
         let failures = self.sources.get(&source)?;
-        (failures.last + failures.wait()).checked_sub(now).filter(|left| !left.is_zero())
+        (failures.last + failures.wait())
+            .checked_sub(now)
+            .filter(|left| !left.is_zero())
     }
 
     /// Notes a failure.
     pub fn failed(&mut self, source: IpAddr, now: Duration) {
         if self.sources.len() >= MAX_SOURCES && !self.sources.contains_key(&source) {
-            let oldest = self.sources.iter().min_by_key(|(_, f)| f.last).map(|(source, _)| *source);
+            let oldest = self
+                .sources
+                .iter()
+                .min_by_key(|(_, f)| f.last)
+                .map(|(source, _)| *source);
             oldest.and_then(|source| self.sources.remove(&source));
         }
-        let failures = self.sources.entry(source).or_insert(Failures { count: 0, last: now });
+        let failures = self
+            .sources
+            .entry(source)
+            .or_insert(Failures { count: 0, last: now });
         failures.count = failures.count.saturating_add(1);
         failures.last = now;
     }

@@ -29,7 +29,10 @@ pub async fn guard(State(guard): State<Guard>, mut request: Request, next: Next)
         Some(Access::Open) => return next.run(request).await,
         Some(Access::From(role)) => role,
     };
-    let header = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let header = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
     match guard.auth.verify(header, source(&request)).await {
         Verdict::Known(principal) if principal.role >= least => {
             request.extensions_mut().insert(principal);
@@ -49,11 +52,14 @@ fn source(request: &Request) -> IpAddr {
     request
         .extensions()
         .get::<ConnectInfo<SocketAddr>>()
-        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip())
+        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| {
+            address.ip()
+        })
 }
 
 fn unauthorized() -> Response {
-    let mut response = Failure::new(StatusCode::UNAUTHORIZED, "user name and password, please").into_response();
+    let mut response =
+        Failure::new(StatusCode::UNAUTHORIZED, "user name and password, please").into_response();
     let challenge = HeaderValue::from_static("Basic realm=\"cartridge\", charset=\"UTF-8\"");
     response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     response
@@ -62,6 +68,8 @@ fn unauthorized() -> Response {
 fn too_many(seconds: u64) -> Response {
     let text = format!("too many wrong passwords from here; try again in {seconds} s");
     let mut response = Failure::new(StatusCode::TOO_MANY_REQUESTS, text).into_response();
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     response
 }

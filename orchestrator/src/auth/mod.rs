@@ -124,7 +124,11 @@ impl Auth {
         match store::Users::read(&self.0.path) {
             Ok(users) => {
                 *self.0.users.write().unwrap_or_else(PoisonError::into_inner) = (changed, Arc::new(users));
-                self.0.remembered.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                self.0
+                    .remembered
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .clear();
             }
             Err(fault) => tracing::warn!(%fault, "users stay as they were"),
         }
@@ -153,7 +157,10 @@ impl Auth {
 
     fn recall(&self, digest: &[u8; 32]) -> Option<Principal> {
         let remembered = self.0.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        remembered.iter().find(|(known, _)| known == digest).map(|(_, who)| who.clone())
+        remembered
+            .iter()
+            .find(|(known, _)| known == digest)
+            .map(|(_, who)| who.clone())
     }
 
     fn remember(&self, digest: [u8; 32], principal: Principal) {
@@ -200,7 +207,10 @@ mod tests {
         let path = store::path(data.path());
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(!text.contains(first.password.expose()));
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         assert_eq!(first.password.expose().len(), 24);
     }
 
@@ -215,7 +225,10 @@ mod tests {
             let wrong = basic("admin", &format!("wrong-{n}"));
             assert_eq!(auth.verify(Some(&wrong), HERE).await, Verdict::Unknown);
         }
-        assert!(matches!(auth.verify(Some(&basic("admin", "x")), HERE).await, Verdict::Later(_)));
+        assert!(matches!(
+            auth.verify(Some(&basic("admin", "x")), HERE).await,
+            Verdict::Later(_)
+        ));
         assert!(matches!(auth.verify(Some(&right), HERE).await, Verdict::Known(_)));
     }
 
@@ -225,9 +238,24 @@ mod tests {
         ensure_admin(data.path()).unwrap();
         let auth = Auth::open(data.path()).unwrap();
         let long = format!("Basic {}", "A".repeat(5000));
-        for (n, bad) in ["", "Basic", "Basic !!!", "Basic YQ==", "Digest x", "Bearer ", &long].into_iter().enumerate() {
+        for (n, bad) in [
+            "",
+            "Basic",
+            "Basic !!!",
+            "Basic YQ==",
+            "Digest x",
+            "Bearer ",
+            &long,
+        ]
+        .into_iter()
+        .enumerate()
+        {
             let source = IpAddr::from([127, 0, 1, u8::try_from(n).unwrap()]);
-            assert_eq!(auth.verify(Some(bad), source).await, Verdict::Unknown, "{bad:.40}");
+            assert_eq!(
+                auth.verify(Some(bad), source).await,
+                Verdict::Unknown,
+                "{bad:.40}"
+            );
         }
         assert_eq!(auth.verify(None, HERE).await, Verdict::Unknown);
     }
@@ -244,6 +272,9 @@ mod tests {
         let text = std::fs::read_to_string(store::path(data.path())).unwrap();
         let secret = token.expose().rsplit('_').next().unwrap();
         assert!(!text.contains(secret));
-        assert_eq!(auth.verify(Some(&format!("{header}0")), HERE).await, Verdict::Unknown);
+        assert_eq!(
+            auth.verify(Some(&format!("{header}0")), HERE).await,
+            Verdict::Unknown
+        );
     }
 }

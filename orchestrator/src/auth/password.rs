@@ -35,8 +35,18 @@ impl Hashed {
         let mut salt = [0; 16];
         SystemRandom::new().fill(&mut salt).map_err(|_| NoRandom)?;
         let mut hash = [0; 32];
-        pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, ROUNDS, &salt, password.expose().as_bytes(), &mut hash);
-        Ok(Self { rounds: ROUNDS, salt: STANDARD.encode(salt), hash: STANDARD.encode(hash) })
+        pbkdf2::derive(
+            pbkdf2::PBKDF2_HMAC_SHA256,
+            ROUNDS,
+            &salt,
+            password.expose().as_bytes(),
+            &mut hash,
+        );
+        Ok(Self {
+            rounds: ROUNDS,
+            salt: STANDARD.encode(salt),
+            hash: STANDARD.encode(hash),
+        })
     }
 
     /// Whether `password` is the one; takes tens of milliseconds.

@@ -119,7 +119,10 @@ mod tests {
     #[test]
     fn no_row_stands_there_twice_and_what_has_none_is_for_nobody() {
         for (n, (method, route, _)) in TABLE.iter().enumerate() {
-            assert!(!TABLE[..n].iter().any(|(m, r, _)| m == method && r == route), "{method} {route}");
+            assert!(
+                !TABLE[..n].iter().any(|(m, r, _)| m == method && r == route),
+                "{method} {route}"
+            );
         }
         assert_eq!(access(&Method::PATCH, "/members"), None);
     }

@@ -68,9 +68,20 @@ pub fn ensure_admin(data: &Path) -> Result<Option<Credentials>, AuthFault> {
         return Ok(None);
     }
     let password = random_text(PASSWORD_LENGTH)?;
-    let admin = User { name: ADMIN.into(), role: Role::Admin, password: Hashed::of(&password)? };
-    Users { users: vec![admin], tokens: Vec::new() }.write(&path)?;
-    Ok(Some(Credentials { user: ADMIN.into(), password }))
+    let admin = User {
+        name: ADMIN.into(),
+        role: Role::Admin,
+        password: Hashed::of(&password)?,
+    };
+    Users {
+        users: vec![admin],
+        tokens: Vec::new(),
+    }
+    .write(&path)?;
+    Ok(Some(Credentials {
+        user: ADMIN.into(),
+        password,
+    }))
 }
 
 /// Creates an API token `cartridge_<id>_<secret>` for `owner`; it is shown once. A running server
@@ -86,7 +97,11 @@ pub fn create_token(data: &Path, owner: &str, role: Role) -> Result<Secret, Auth
         sha256: sha256_text(secret.expose()),
     });
     users.write(&path)?;
-    Ok(Secret::new(format!("cartridge_{}_{}", id.expose(), secret.expose())))
+    Ok(Secret::new(format!(
+        "cartridge_{}_{}",
+        id.expose(),
+        secret.expose()
+    )))
 }
 
 /// All users and tokens.
@@ -115,13 +130,22 @@ struct Token {
 impl Users {
     /// Reads the file.
     pub fn read(path: &Path) -> Result<Self, AuthFault> {
-        let text = std::fs::read(path).map_err(|source| AuthFault::File { path: path.into(), source })?;
-        serde_json::from_slice(&text).map_err(|source| AuthFault::Damaged { path: path.into(), source })
+        let text = std::fs::read(path).map_err(|source| AuthFault::File {
+            path: path.into(),
+            source,
+        })?;
+        serde_json::from_slice(&text).map_err(|source| AuthFault::Damaged {
+            path: path.into(),
+            source,
+        })
     }
 
     /// Writes the whole file anew and renames it into place.
     fn write(&self, path: &Path) -> Result<(), AuthFault> {
-        let fault = |source| AuthFault::File { path: path.into(), source };
+        let fault = |source| AuthFault::File {
+            path: path.into(),
+            source,
+        };
         let part = path.with_extension("json.part");
         let text = serde_json::to_vec_pretty(self).expect("users are always JSON");
         let mut file = std::fs::OpenOptions::new()
@@ -141,7 +165,10 @@ impl Users {
         let user = self.users.iter().find(|user| user.name == name);
         let hashed = user.or_else(|| self.users.first()).map(|user| &user.password)?;
         let right = hashed.is(password);
-        user.filter(|_| right).map(|user| Principal { name: user.name.clone(), role: user.role })
+        user.filter(|_| right).map(|user| Principal {
+            name: user.name.clone(),
+            role: user.role,
+        })
     }
 
     /// The owner of a token.
@@ -150,6 +177,9 @@ impl Users {
         let token = self.tokens.iter().find(|token| token.id == id)?;
         Secret::new(token.sha256.clone())
             .matches(&sha256_text(secret))
-            .then(|| Principal { name: token.owner.clone(), role: token.role })
+            .then(|| Principal {
+                name: token.owner.clone(),
+                role: token.role,
+            })
     }
 }

@@ -16,7 +16,10 @@ pub async fn apply(client: &Client, options: &ApplyOptions) -> Result<(), Fault>
             Fault::NotFound(why) => Fault::NotFound(format!("{}: {why}", document.name)),
             other => other,
         };
-        let answer = client.ask(Method::PUT, &document.path(), Some(&document.body)).await.map_err(named)?;
+        let answer = client
+            .ask(Method::PUT, &document.path(), Some(&document.body))
+            .await
+            .map_err(named)?;
         show::line(answer["message"].as_str().unwrap_or("applied"))?;
         if document.kind == Kind::Applications
             && let Some(policy) = document.policy.as_ref().or(options.deploy.as_ref())
@@ -33,7 +36,11 @@ async fn deploy(client: &Client, document: &Document, policy: &str) -> Result<()
     if now["status"] == "Deployed" && now["applicationPolicyId"] == *policy {
         return Ok(());
     }
-    let path = format!("applications/{}/deploy/{}", segment(&document.name), segment(policy));
+    let path = format!(
+        "applications/{}/deploy/{}",
+        segment(&document.name),
+        segment(policy)
+    );
     let answer = client.ask(Method::POST, &path, None).await?;
     show::line(answer["message"].as_str().unwrap_or("deployed"))
 }

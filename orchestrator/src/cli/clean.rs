@@ -103,9 +103,24 @@ mod tests {
 
     /// Every introducer with every kind of body and end: more than 200 sequences.
     fn corpus() -> Vec<String> {
-        let mut all: Vec<String> = (0..=0x9f_u32).filter_map(char::from_u32).map(|c| format!("a{c}b")).collect();
-        let introducers = ["\u{1b}[", "\u{9b}", "\u{1b}]", "\u{9d}", "\u{1b}P", "\u{90}", "\u{1b}_", "\u{1b}^", "\u{1b}X"];
-        let bodies = ["31m", "2J", "8;;http://evil/", "52;c;ZXZpbA==", "0;title", "?1049h", "6n", "$q\"p", ""];
+        let mut all: Vec<String> = (0..=0x9f_u32)
+            .filter_map(char::from_u32)
+            .map(|c| format!("a{c}b"))
+            .collect();
+        let introducers = [
+            "\u{1b}[", "\u{9b}", "\u{1b}]", "\u{9d}", "\u{1b}P", "\u{90}", "\u{1b}_", "\u{1b}^", "\u{1b}X",
+        ];
+        let bodies = [
+            "31m",
+            "2J",
+            "8;;http://evil/",
+            "52;c;ZXZpbA==",
+            "0;title",
+            "?1049h",
+            "6n",
+            "$q\"p",
+            "",
+        ];
         let ends = ["", "\u{7}", "\u{1b}\\", "\u{9c}", "\u{1b}", "\r"];
         for introducer in introducers {
             for body in bodies {
@@ -114,7 +129,14 @@ mod tests {
                 }
             }
         }
-        for mark in ['\u{202e}', '\u{2066}', '\u{200f}', '\u{feff}', '\u{2028}', '\u{e0041}'] {
+        for mark in [
+            '\u{202e}',
+            '\u{2066}',
+            '\u{200f}',
+            '\u{feff}',
+            '\u{2028}',
+            '\u{e0041}',
+        ] {
             all.push(format!("a{mark}b"));
         }
         all.extend(["\u{1b}(0x", "\u{1b}c", "\u{1b}#8", "a\u{8}\u{8}b", "a\rb"].map(str::to_owned));
@@ -127,7 +149,9 @@ mod tests {
         assert!(corpus.len() > 200);
         for text in corpus {
             for cleaned in [line(&text), lines(&text), json(&text)] {
-                let bad = cleaned.chars().find(|c| dangerous(*c) && !matches!(c, '\n' | '\t'));
+                let bad = cleaned
+                    .chars()
+                    .find(|c| dangerous(*c) && !matches!(c, '\n' | '\t'));
                 assert_eq!(bad, None, "{text:?} became {cleaned:?}");
             }
         }
@@ -137,7 +161,10 @@ mod tests {
     fn sequences_go_as_a_whole_and_words_stay() {
         assert_eq!(line("\u{1b}[31mred\u{1b}[0m"), "red");
         assert_eq!(line("a\u{1b}]0;title\u{7}b"), "ab");
-        assert_eq!(line("a\u{1b}]8;;http://x/\u{1b}\\link\u{1b}]8;;\u{1b}\\b"), "alinkb");
+        assert_eq!(
+            line("a\u{1b}]8;;http://x/\u{1b}\\link\u{1b}]8;;\u{1b}\\b"),
+            "alinkb"
+        );
         assert_eq!(line("one\ntwo\tthree"), "one two three");
         assert_eq!(lines("one\ntwo\tthree\r"), "one\ntwo\tthree");
         assert_eq!(line("Grüße, 世界 🎉"), "Grüße, 世界 🎉");
@@ -148,6 +175,9 @@ mod tests {
     fn cleaned_json_is_the_same_value() {
         let value = serde_json::json!({"text": "a\u{9b}31m\u{202e}\u{e0041}\u{1b}\u{7f}b"});
         let cleaned = json(&value.to_string());
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&cleaned).unwrap(), value);
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&cleaned).unwrap(),
+            value
+        );
     }
 }

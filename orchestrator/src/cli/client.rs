@@ -97,7 +97,12 @@ impl Client {
             None => file.password.unwrap_or_else(|| Secret::new("")),
         };
         let user = global.user.clone().unwrap_or(file.user);
-        Ok(Self { http: http(authority.as_deref())?, server, user, password })
+        Ok(Self {
+            http: http(authority.as_deref())?,
+            server,
+            user,
+            password,
+        })
     }
 
     /// Asks, and reads the JSON answer. `path` begins after `/api/`.
@@ -111,7 +116,8 @@ impl Client {
         let text = self.read(response).await?;
         let value: Option<Value> = serde_json::from_str(&text).ok();
         if status.is_success() {
-            let odd = || Fault::Unreachable(format!("{} answers, but not as a cartridge server", self.server));
+            let odd =
+                || Fault::Unreachable(format!("{} answers, but not as a cartridge server", self.server));
             return value.ok_or_else(odd);
         }
         Err(self.refusal(status, value.as_ref()))
@@ -136,7 +142,9 @@ impl Client {
 
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let url = format!("{}/api/{path}", self.server);
-        self.http.request(method, url).basic_auth(&self.user, Some(self.password.expose()))
+        self.http
+            .request(method, url)
+            .basic_auth(&self.user, Some(self.password.expose()))
     }
 
     async fn read(&self, mut response: reqwest::Response) -> Result<String, Fault> {
@@ -167,7 +175,11 @@ impl Client {
         while let Some(deeper) = cause.source() {
             cause = deeper;
         }
-        Fault::Unreachable(format!("cannot reach {}: {}", self.server, clean::line(&cause.to_string())))
+        Fault::Unreachable(format!(
+            "cannot reach {}: {}",
+            self.server,
+            clean::line(&cause.to_string())
+        ))
     }
 }
 
@@ -181,7 +193,11 @@ pub fn segment(name: &str) -> String {
         }
     }
     // The two names that URL readers resolve.
-    if out == "." || out == ".." { out.replace('.', "%2E") } else { out }
+    if out == "." || out == ".." {
+        out.replace('.', "%2E")
+    } else {
+        out
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Fault> {
@@ -205,8 +221,13 @@ fn read_file(global: &Global) -> Result<(ClientFile, PathBuf), Fault> {
         return Err(Fault::Usage(text.into()));
     };
     // The message of serde_json could quote the password.
-    let file = serde_json::from_slice(&read(&path)?)
-        .map_err(|fault| Fault::Usage(format!("{}: no client file (line {})", path.display(), fault.line())))?;
+    let file = serde_json::from_slice(&read(&path)?).map_err(|fault| {
+        Fault::Usage(format!(
+            "{}: no client file (line {})",
+            path.display(),
+            fault.line()
+        ))
+    })?;
     Ok((file, path.parent().map(Path::to_owned).unwrap_or_default()))
 }
 
@@ -215,7 +236,9 @@ fn http(authority: Option<&[u8]>) -> Result<reqwest::Client, Fault> {
     if let Some(pem) = authority {
         for certificate in CertificateDer::pem_slice_iter(pem) {
             let certificate = certificate.map_err(|fault| Fault::Usage(format!("authority: {fault}")))?;
-            roots.add(certificate).map_err(|fault| Fault::Usage(format!("authority: {fault}")))?;
+            roots
+                .add(certificate)
+                .map_err(|fault| Fault::Usage(format!("authority: {fault}")))?;
         }
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -253,7 +276,10 @@ mod tests {
             (Fault::NotFound(String::new()), 4),
         ];
         for (fault, code) in codes {
-            assert_eq!(format!("{:?}", fault.exit_code()), format!("{:?}", ExitCode::from(code)));
+            assert_eq!(
+                format!("{:?}", fault.exit_code()),
+                format!("{:?}", ExitCode::from(code))
+            );
         }
     }
 }

@@ -11,7 +11,11 @@ use super::{Kind, Output, show};
 /// Carries out `describe`.
 pub async fn describe(client: &Client, kind: Kind, name: &str, output: Output) -> Result<(), Fault> {
     let found = match kind {
-        Kind::Endpoints => client.get(&format!("applications/{}/endpoints", segment(name))).await?,
+        Kind::Endpoints => {
+            client
+                .get(&format!("applications/{}/endpoints", segment(name)))
+                .await?
+        }
         Kind::Policies => {
             let text = "say which kind: autoscaling-policy, deployment-policy or application-policy";
             return Err(Fault::Usage(text.into()));
@@ -37,7 +41,12 @@ pub async fn explain(client: &Client, cluster: &str, output: Output) -> Result<(
 fn lines(found: &Value) -> Vec<String> {
     let decision = &found["decision"];
     let mut lines = vec![
-        format!("{}: {} active, {} wanted", text(&found["cluster"]), text(&found["active"]), text(&found["desired"])),
+        format!(
+            "{}: {} active, {} wanted",
+            text(&found["cluster"]),
+            text(&found["active"]),
+            text(&found["desired"])
+        ),
         format!("because: {}", text(&found["because"])),
     ];
     if found["orderedSize"].is_u64() {
@@ -45,19 +54,44 @@ fn lines(found: &Value) -> Vec<String> {
     }
     if decision.is_object() {
         let figures = [&decision["factor"], &decision["required"], &decision["target"]].map(text);
-        lines.push(format!("factor: {}, required {}, target {}", figures[0], figures[1], figures[2]));
+        lines.push(format!(
+            "factor: {}, required {}, target {}",
+            figures[0], figures[1], figures[2]
+        ));
         lines.push(format!("seen: {}", text(&decision["inputs"])));
     }
     for row in decision["forecast"].as_array().into_iter().flatten() {
-        let figures = [&row["factor"], &row["now"], &row["predicted"], &row["threshold"], &row["required"]].map(text);
+        let figures = [
+            &row["factor"],
+            &row["now"],
+            &row["predicted"],
+            &row["threshold"],
+            &row["required"],
+        ]
+        .map(text);
         let [factor, now, predicted, threshold, required] = figures;
-        lines.push(format!("{factor}: now {now}, predicted {predicted}, threshold {threshold}, asks for {required}"));
+        lines.push(format!(
+            "{factor}: now {now}, predicted {predicted}, threshold {threshold}, asks for {required}"
+        ));
     }
-    lines.extend(decision["notes"].as_array().into_iter().flatten().map(|note| format!("note: {}", text(note))));
+    lines.extend(
+        decision["notes"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|note| format!("note: {}", text(note))),
+    );
     for place in found["instances"].as_array().into_iter().flatten() {
-        let ending = if place["ending"] == true { ", being emptied" } else { "" };
+        let ending = if place["ending"] == true {
+            ", being emptied"
+        } else {
+            ""
+        };
         let figures = [&place["networkPartition"], &place["active"], &place["desired"]].map(text);
-        lines.push(format!("in {}: {} of {} active{ending}", figures[0], figures[1], figures[2]));
+        lines.push(format!(
+            "in {}: {} of {} active{ending}",
+            figures[0], figures[1], figures[2]
+        ));
     }
     lines
 }

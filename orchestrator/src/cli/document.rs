@@ -34,12 +34,21 @@ pub struct Document {
 impl Document {
     /// Where the API takes it.
     pub fn path(&self) -> String {
-        format!("{}?mode=either", self.kind.collection().expect("documents are of kinds with collections"))
+        format!(
+            "{}?mode=either",
+            self.kind
+                .collection()
+                .expect("documents are of kinds with collections")
+        )
     }
 
     /// Where the API shows it.
     pub fn own_path(&self) -> String {
-        format!("{}/{}", self.kind.collection().expect("see above"), segment(&self.name))
+        format!(
+            "{}/{}",
+            self.kind.collection().expect("see above"),
+            segment(&self.name)
+        )
     }
 }
 
@@ -59,7 +68,9 @@ pub fn read_all(files: &[PathBuf]) -> Result<Vec<Document>, Fault> {
         }
     }
     if documents.is_empty() {
-        return Err(Fault::Usage("nothing to apply: no document in these files".into()));
+        return Err(Fault::Usage(
+            "nothing to apply: no document in these files".into(),
+        ));
     }
     documents.sort_by_key(|document| rank(document.kind));
     Ok(documents)
@@ -77,7 +88,10 @@ fn rank(kind: Kind) -> u8 {
 fn collect(path: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), Fault> {
     let fault = |problem: std::io::Error| Fault::Usage(format!("{}: {problem}", path.display()));
     if found.len() >= MAX_FILES || depth > MAX_DEPTH {
-        return Err(Fault::Usage(format!("{}: more than {MAX_FILES} files or {MAX_DEPTH} levels", path.display())));
+        return Err(Fault::Usage(format!(
+            "{}: more than {MAX_FILES} files or {MAX_DEPTH} levels",
+            path.display()
+        )));
     }
     if !std::fs::metadata(path).map_err(fault)?.is_dir() {
         found.push(path.to_owned());
@@ -99,7 +113,9 @@ fn collect(path: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), Fa
 
 fn read_text(path: &Path) -> Result<String, Fault> {
     let fault = |problem: String| Fault::Usage(format!("{}: {problem}", path.display()));
-    let size = std::fs::metadata(path).map_err(|problem| fault(problem.to_string()))?.len();
+    let size = std::fs::metadata(path)
+        .map_err(|problem| fault(problem.to_string()))?
+        .len();
     if size > MAX_FILE_BYTES {
         return Err(fault(format!("{size} bytes; at most {MAX_FILE_BYTES} are read")));
     }
@@ -156,9 +172,16 @@ fn recognise(mut body: Value) -> Result<Document, String> {
     let mut policy = None;
     if let Some(fields) = body.as_object_mut() {
         fields.remove("kind");
-        policy = fields.remove("applicationPolicy").and_then(|value| value.as_str().map(str::to_owned));
+        policy = fields
+            .remove("applicationPolicy")
+            .and_then(|value| value.as_str().map(str::to_owned));
     }
-    Ok(Document { kind, name, policy: policy.filter(|policy| !policy.is_empty()), body })
+    Ok(Document {
+        kind,
+        name,
+        policy: policy.filter(|policy| !policy.is_empty()),
+        body,
+    })
 }
 
 fn by_name(name: &str) -> Option<Kind> {
@@ -204,7 +227,10 @@ mod tests {
         let kinds: Vec<Kind> = read.iter().map(|d| d.kind).collect();
         assert!(read[0].body.get("kind").is_none() && read[0].body.get("applicationPolicy").is_none());
         assert_eq!(read[0].policy.as_deref(), Some("p"));
-        assert_eq!(kinds, [Kind::Applications, Kind::Cartridges, Kind::AutoscalingPolicies]);
+        assert_eq!(
+            kinds,
+            [Kind::Applications, Kind::Cartridges, Kind::AutoscalingPolicies]
+        );
     }
 
     #[test]
@@ -222,7 +248,11 @@ mod tests {
 
     #[test]
     fn unknown_documents_are_named_with_their_file() {
-        for (text, word) in [("kind: Pod\nid: a", "Pod"), ("a: b", "kind"), ("kind: Cartridge", "type")] {
+        for (text, word) in [
+            ("kind: Pod\nid: a", "Pod"),
+            ("a: b", "kind"),
+            ("kind: Cartridge", "type"),
+        ] {
             let said = read(Path::new("x.yaml"), text).unwrap_err().to_string();
             assert!(said.contains("x.yaml") && said.contains(word), "{said}");
         }

@@ -8,7 +8,11 @@ use super::client::{Client, Fault, segment};
 use super::show::{self, Column, figures, words};
 use super::{GetOptions, Kind, Output};
 
-const POLICIES: [Kind; 3] = [Kind::AutoscalingPolicies, Kind::DeploymentPolicies, Kind::ApplicationPolicies];
+const POLICIES: [Kind; 3] = [
+    Kind::AutoscalingPolicies,
+    Kind::DeploymentPolicies,
+    Kind::ApplicationPolicies,
+];
 
 /// Carries out `get`.
 pub async fn get(client: &Client, options: &GetOptions, output: Output) -> Result<(), Fault> {
@@ -27,9 +31,15 @@ pub async fn get(client: &Client, options: &GetOptions, output: Output) -> Resul
 
 async fn fetch(client: &Client, options: &GetOptions) -> Result<Value, Fault> {
     match (options.kind, &options.name) {
-        (Kind::Endpoints, name) => endpoints(client, name.as_deref().or(options.application.as_deref())).await,
+        (Kind::Endpoints, name) => {
+            endpoints(client, name.as_deref().or(options.application.as_deref())).await
+        }
         (Kind::Policies, name) => policies(client, name.as_deref()).await,
-        (kind, Some(name)) => client.get(&format!("{}/{}", collection(kind), segment(name))).await,
+        (kind, Some(name)) => {
+            client
+                .get(&format!("{}/{}", collection(kind), segment(name)))
+                .await
+        }
         (kind, None) => {
             let mut all = client.get(collection(kind)).await?;
             if let (Some(wanted), Some(rows)) = (&options.application, all.as_array_mut()) {
@@ -41,7 +51,8 @@ async fn fetch(client: &Client, options: &GetOptions) -> Result<Value, Fault> {
 }
 
 fn collection(kind: Kind) -> &'static str {
-    kind.collection().expect("endpoints and policies are fetched otherwise")
+    kind.collection()
+        .expect("endpoints and policies are fetched otherwise")
 }
 
 async fn endpoints(client: &Client, application: Option<&str>) -> Result<Value, Fault> {
@@ -50,12 +61,16 @@ async fn endpoints(client: &Client, application: Option<&str>) -> Result<Value, 
         None => {
             let all = client.get("applications").await?;
             let rows = all.as_array().cloned().unwrap_or_default();
-            rows.iter().filter_map(|row| row["applicationId"].as_str().map(str::to_owned)).collect()
+            rows.iter()
+                .filter_map(|row| row["applicationId"].as_str().map(str::to_owned))
+                .collect()
         }
     };
     let mut found = Vec::new();
     for name in names {
-        let points = client.get(&format!("applications/{}/endpoints", segment(&name))).await?;
+        let points = client
+            .get(&format!("applications/{}/endpoints", segment(&name)))
+            .await?;
         for mut point in points.as_array().cloned().unwrap_or_default() {
             point["application"] = Value::from(name.clone());
             found.push(point);
@@ -67,7 +82,13 @@ async fn endpoints(client: &Client, application: Option<&str>) -> Result<Value, 
 async fn policies(client: &Client, name: Option<&str>) -> Result<Value, Fault> {
     let mut found = Vec::new();
     for kind in POLICIES {
-        for mut policy in client.get(collection(kind)).await?.as_array().cloned().unwrap_or_default() {
+        for mut policy in client
+            .get(collection(kind))
+            .await?
+            .as_array()
+            .cloned()
+            .unwrap_or_default()
+        {
             if name.is_none_or(|name| policy["id"] == name) {
                 policy["kind"] = Value::from(collection(kind).replace("Policies", ""));
                 found.push(policy);
@@ -116,8 +137,13 @@ const ENDPOINT: &[Column] = &[
     figures("MEMBERS", 0),
     words("NETWORK PARTITION", 1),
 ];
-const CARTRIDGE: &[Column] =
-    &[words("CARTRIDGE", 0), words("CATEGORY", 2), words("PROVIDERS", 0), words("PORTS", 1), words("VERSION", 3)];
+const CARTRIDGE: &[Column] = &[
+    words("CARTRIDGE", 0),
+    words("CATEGORY", 2),
+    words("PROVIDERS", 0),
+    words("PORTS", 1),
+    words("VERSION", 3),
+];
 const AUTOSCALING: &[Column] = &[
     words("POLICY", 0),
     figures("IN FLIGHT", 0),
@@ -127,9 +153,17 @@ const AUTOSCALING: &[Column] = &[
     figures("STABLE", 1),
 ];
 const DEPLOYMENT: &[Column] = &[words("POLICY", 0), words("PARTITIONS", 0)];
-const APPLICATION_POLICY: &[Column] = &[words("POLICY", 0), words("ALGORITHM", 0), words("NETWORK PARTITIONS", 0)];
+const APPLICATION_POLICY: &[Column] = &[
+    words("POLICY", 0),
+    words("ALGORITHM", 0),
+    words("NETWORK PARTITIONS", 0),
+];
 const POLICY: &[Column] = &[words("POLICY", 0), words("KIND", 0)];
-const NETWORK: &[Column] = &[words("NETWORK PARTITION", 0), words("PROVIDER", 0), words("PARTITIONS", 1)];
+const NETWORK: &[Column] = &[
+    words("NETWORK PARTITION", 0),
+    words("PROVIDER", 0),
+    words("PARTITIONS", 1),
+];
 
 fn table_of(kind: Kind) -> (&'static [Column], Cells) {
     match kind {
@@ -193,9 +227,17 @@ fn cluster_state(row: &Value) -> String {
 }
 
 fn application(row: &Value) -> Vec<String> {
-    let aliases = names(&row["components"]["cartridges"], |c| text(&c["subscribableInfo"]["alias"]));
+    let aliases = names(&row["components"]["cartridges"], |c| {
+        text(&c["subscribableInfo"]["alias"])
+    });
     let policy = text(&row["applicationPolicyId"]);
-    vec![text(&row["applicationId"]), text(&row["status"]), policy, aliases, text(&row["revision"])]
+    vec![
+        text(&row["applicationId"]),
+        text(&row["status"]),
+        policy,
+        aliases,
+        text(&row["revision"]),
+    ]
 }
 
 fn endpoint(row: &Value) -> Vec<String> {
@@ -213,7 +255,9 @@ fn cartridge(row: &Value) -> Vec<String> {
         text(&row["type"]),
         text(&row["category"]),
         names(&row["iaasProvider"], |p| text(&p["type"])),
-        names(&row["portMapping"], |p| format!("{}>{}", text(&p["proxyPort"]), text(&p["port"]))),
+        names(&row["portMapping"], |p| {
+            format!("{}>{}", text(&p["proxyPort"]), text(&p["port"]))
+        }),
         text(&row["version"]),
     ]
 }
@@ -232,18 +276,28 @@ fn autoscaling(row: &Value) -> Vec<String> {
 
 fn deployment(row: &Value) -> Vec<String> {
     let places = names(&row["networkPartitions"], |np| {
-        let inner = names(&np["partitions"], |p| format!("{} {}", text(&p["id"]), text(&p["partitionMax"])));
+        let inner = names(&np["partitions"], |p| {
+            format!("{} {}", text(&p["id"]), text(&p["partitionMax"]))
+        });
         format!("{} ({inner})", text(&np["id"]))
     });
     vec![text(&row["id"]), places]
 }
 
 fn application_policy(row: &Value) -> Vec<String> {
-    vec![text(&row["id"]), text(&row["algorithm"]), names(&row["networkPartitions"], text)]
+    vec![
+        text(&row["id"]),
+        text(&row["algorithm"]),
+        names(&row["networkPartitions"], text),
+    ]
 }
 
 fn network(row: &Value) -> Vec<String> {
-    vec![text(&row["id"]), text(&row["provider"]), names(&row["partitions"], |p| text(&p["id"]))]
+    vec![
+        text(&row["id"]),
+        text(&row["provider"]),
+        names(&row["partitions"], |p| text(&p["id"])),
+    ]
 }
 
 fn names(list: &Value, each: impl Fn(&Value) -> String) -> String {
@@ -267,11 +321,15 @@ pub fn text(value: &Value) -> String {
 }
 
 fn percent(value: &Value) -> String {
-    value.as_f64().map_or_else(|| "-".into(), |figure| format!("{figure:.0}%"))
+    value
+        .as_f64()
+        .map_or_else(|| "-".into(), |figure| format!("{figure:.0}%"))
 }
 
 fn short(value: &Value) -> String {
-    value.as_str().map_or_else(|| "-".into(), |hash| hash.chars().take(8).collect())
+    value
+        .as_str()
+        .map_or_else(|| "-".into(), |hash| hash.chars().take(8).collect())
 }
 
 /// A length of time, shortened.

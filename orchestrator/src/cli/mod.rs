@@ -29,7 +29,11 @@ const EXIT_CODES: &str = "Exit codes:
 
 /// The whole command line.
 #[derive(Debug, Parser)]
-#[command(name = "cartridge", version, about = "Runs applications from small blueprints, here and in clouds.")]
+#[command(
+    name = "cartridge",
+    version,
+    about = "Runs applications from small blueprints, here and in clouds."
+)]
 #[command(after_help = EXIT_CODES, disable_help_subcommand = true, max_term_width = 100)]
 pub struct Cli {
     /// Where the server is and how to show answers.
@@ -45,7 +49,13 @@ pub struct Cli {
 pub struct Global {
     /// File with the server's address and credentials, which `cartridge serve` writes
     /// [default: ./cartridge-data/client.json, then ~/.config/cartridge/client.json]
-    #[arg(long, global = true, env = "CARTRIDGE_CLIENT", value_name = "FILE", help_heading = "Connection")]
+    #[arg(
+        long,
+        global = true,
+        env = "CARTRIDGE_CLIENT",
+        value_name = "FILE",
+        help_heading = "Connection"
+    )]
     pub client: Option<PathBuf>,
     /// The server's address, such as https://127.0.0.1:9443
     #[arg(long, global = true, value_name = "URL", help_heading = "Connection")]
@@ -108,7 +118,9 @@ An application with an `applicationPolicy` field is deployed under that policy."
         name: String,
     },
     /// Show what happened
-    #[command(after_help = "Examples:\n  cartridge events -f\n  cartridge events --application hello --limit 20")]
+    #[command(
+        after_help = "Examples:\n  cartridge events -f\n  cartridge events --application hello --limit 20"
+    )]
     Events(EventsOptions),
     /// Show what a member's application wrote
     #[command(after_help = "Example:\n  cartridge logs hello.web.hello.domain-1 -f")]
@@ -123,7 +135,9 @@ An application with an `applicationPolicy` field is deployed under that policy."
         tail: u32,
     },
     /// Fix the size of a cluster, or let the scaler decide again
-    #[command(after_help = "Examples:\n  cartridge scale hello.web.hello.domain 5\n  cartridge scale hello.web.hello.domain auto")]
+    #[command(
+        after_help = "Examples:\n  cartridge scale hello.web.hello.domain 5\n  cartridge scale hello.web.hello.domain auto"
+    )]
     Scale {
         /// Which cluster
         cluster: String,
@@ -278,7 +292,12 @@ pub struct TokenOptions {
     #[arg(long, value_enum, default_value_t = crate::auth::Role::Viewer)]
     pub role: crate::auth::Role,
     /// The server's data folder
-    #[arg(long, env = "CARTRIDGE_DATA", default_value = "/var/lib/cartridge", value_name = "DIR")]
+    #[arg(
+        long,
+        env = "CARTRIDGE_DATA",
+        default_value = "/var/lib/cartridge",
+        value_name = "DIR"
+    )]
     pub data: PathBuf,
 }
 
@@ -290,7 +309,9 @@ where
     T: Into<std::ffi::OsString> + Clone,
 {
     Cli::try_parse_from(arguments).map_err(|fault| {
-        if fault.use_stderr() && fault.kind() != clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        if fault.use_stderr()
+            && fault.kind() != clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+        {
             show::error(&one_line(&fault.to_string()));
         } else {
             // Standard output may be closed; there is nobody left to tell.
@@ -302,8 +323,14 @@ where
 
 /// The words of a clap error up to its usage, and its tips.
 fn one_line(text: &str) -> String {
-    let said = text.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
-    let words = said.map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    let said = text
+        .lines()
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let words = said
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ");
     let words = words.strip_prefix("error: ").unwrap_or(&words);
     format!("{words} (see --help)")
 }
@@ -331,7 +358,11 @@ async fn carry_out(cli: Cli) -> Result<(), client::Fault> {
             return show::line(token.expose());
         }
         Command::Version => return show::line(concat!("cartridge ", env!("CARGO_PKG_VERSION"))),
-        Command::Serve(_) => return Err(client::Fault::Usage("`serve` is run by the program itself".into())),
+        Command::Serve(_) => {
+            return Err(client::Fault::Usage(
+                "`serve` is run by the program itself".into(),
+            ));
+        }
         _ => {}
     }
     let client = client::Client::open(&cli.global)?;
@@ -361,8 +392,15 @@ mod tests {
         let tree = Cli::command();
         tree.clone().debug_assert();
         for command in tree.get_subcommands() {
-            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(help.contains("cartridge "), "{} has no example", command.get_name());
+            let help = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(
+                help.contains("cartridge "),
+                "{} has no example",
+                command.get_name()
+            );
         }
     }
 

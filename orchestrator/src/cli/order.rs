@@ -43,12 +43,16 @@ fn request(command: Command) -> Result<(Method, String, Option<Value>), Fault> {
                 Size::Auto => Value::Null,
                 Size::Members(count) => Value::from(count),
             };
-            post(format!("clusters/{}/scale", segment(&cluster)), Some(json!({"size": size})))
+            post(
+                format!("clusters/{}/scale", segment(&cluster)),
+                Some(json!({"size": size})),
+            )
         }
         Command::Deploy(options) => deploy(&options),
-        Command::Undeploy { application, force } => {
-            post(format!("applications/{}/undeploy?force={force}", segment(&application)), None)
-        }
+        Command::Undeploy { application, force } => post(
+            format!("applications/{}/undeploy?force={force}", segment(&application)),
+            None,
+        ),
         Command::Rollback { cluster } => post(format!("clusters/{}/rollback", segment(&cluster)), None),
         Command::Drain { member } => post(format!("members/{}/drain", segment(&member)), None),
         Command::Pause { reason } => post("pause".into(), Some(json!({"reason": reason}))),
@@ -62,15 +66,25 @@ fn deploy(options: &DeployOptions) -> Result<(Method, String, Option<Value>), Fa
     let target = segment(&options.target);
     let (path, body) = match (&options.what.policy, &options.what.commit) {
         (Some(policy), _) => (format!("applications/{target}/deploy/{}", segment(policy)), None),
-        (None, Some(commit)) => (format!("clusters/{target}/release"), Some(json!({"commit": commit}))),
-        (None, None) => (format!("clusters/{target}/release"), Some(json!({"follow": true}))),
+        (None, Some(commit)) => (
+            format!("clusters/{target}/release"),
+            Some(json!({"commit": commit})),
+        ),
+        (None, None) => (
+            format!("clusters/{target}/release"),
+            Some(json!({"follow": true})),
+        ),
     };
     Ok((Method::POST, path, body))
 }
 
 fn delete(kind: Kind, name: &str) -> Result<(Method, String, Option<Value>), Fault> {
     let collection = match kind {
-        Kind::Members => return Err(Fault::Usage("a member is taken out with `cartridge drain`".into())),
+        Kind::Members => {
+            return Err(Fault::Usage(
+                "a member is taken out with `cartridge drain`".into(),
+            ));
+        }
         Kind::Clusters => return Err(Fault::Usage("clusters go with `cartridge undeploy`".into())),
         Kind::Endpoints => return Err(Fault::Usage("endpoints go with `cartridge undeploy`".into())),
         other => other.collection().ok_or_else(|| {
@@ -86,10 +100,19 @@ mod tests {
 
     #[test]
     fn orders_become_requests() {
-        let (method, path, body) =
-            request(Command::Scale { cluster: "c".into(), size: Size::Members(3) }).unwrap();
-        assert_eq!((method, path.as_str(), body), (Method::POST, "clusters/c/scale", Some(json!({"size": 3}))));
-        let (_, path, _) = request(Command::Drain { member: "../x".into() }).unwrap();
+        let (method, path, body) = request(Command::Scale {
+            cluster: "c".into(),
+            size: Size::Members(3),
+        })
+        .unwrap();
+        assert_eq!(
+            (method, path.as_str(), body),
+            (Method::POST, "clusters/c/scale", Some(json!({"size": 3})))
+        );
+        let (_, path, _) = request(Command::Drain {
+            member: "../x".into(),
+        })
+        .unwrap();
         assert_eq!(path, "members/..%2Fx/drain");
         assert!(delete(Kind::Members, "m").is_err());
     }

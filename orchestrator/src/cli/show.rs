@@ -26,12 +26,20 @@ pub struct Column {
 
 /// A column of words.
 pub const fn words(title: &'static str, spare: u8) -> Column {
-    Column { title, spare, figure: false }
+    Column {
+        title,
+        spare,
+        figure: false,
+    }
 }
 
 /// A column of figures.
 pub const fn figures(title: &'static str, spare: u8) -> Column {
-    Column { title, spare, figure: true }
+    Column {
+        title,
+        spare,
+        figure: true,
+    }
 }
 
 /// Prints a table.
@@ -57,7 +65,11 @@ fn fit(columns: &[Column], rows: &[Vec<String>], width: usize) -> String {
     loop {
         let text = layout(columns, rows, &shown);
         let widest = text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
-        let spare = shown.iter().copied().filter(|c| columns[*c].spare > 0).max_by_key(|c| columns[*c].spare);
+        let spare = shown
+            .iter()
+            .copied()
+            .filter(|c| columns[*c].spare > 0)
+            .max_by_key(|c| columns[*c].spare);
         match spare {
             Some(column) if widest > width => shown.retain(|c| *c != column),
             _ => return text,
@@ -70,7 +82,11 @@ fn layout(columns: &[Column], rows: &[Vec<String>], shown: &[usize]) -> String {
     table.load_style(presets::NOTHING);
     table.set_header(shown.iter().map(|c| columns[*c].title));
     for row in rows {
-        table.add_row(shown.iter().map(|c| row.get(*c).map(|cell| clean::line(cell)).unwrap_or_default()));
+        table.add_row(
+            shown
+                .iter()
+                .map(|c| row.get(*c).map(|cell| clean::line(cell)).unwrap_or_default()),
+        );
     }
     for (position, c) in shown.iter().enumerate() {
         if let Some(column) = table.column_mut(position) {
@@ -81,7 +97,9 @@ fn layout(columns: &[Column], rows: &[Vec<String>], shown: &[usize]) -> String {
         }
     }
     let text = table.to_string();
-    text.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+    text.lines()
+        .map(|line| format!("{}\n", line.trim_end()))
+        .collect()
 }
 
 /// Prints one cleaned line.
@@ -209,7 +227,10 @@ fn colours() -> bool {
 
 /// Columns of the terminal; without one, no limit but the one that `COLUMNS` sets.
 fn width() -> usize {
-    let said = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok()).filter(|w| *w > 0);
+    let said = std::env::var("COLUMNS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .filter(|w| *w > 0);
     said.unwrap_or_else(|| {
         if !std::io::stdout().is_terminal() {
             return usize::MAX;
@@ -219,7 +240,12 @@ fn width() -> usize {
 }
 
 fn terminal_width() -> Option<usize> {
-    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    let mut size = libc::winsize {
+        ws_row: 0,
+        ws_col: 0,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
     // SAFETY: TIOCGWINSZ writes one `winsize` to the address given, which `size` is and outlives the call.
     let done = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &raw mut size) };
     (done == 0 && size.ws_col > 0).then(|| usize::from(size.ws_col))
@@ -230,10 +256,20 @@ mod tests {
     use super::*;
 
     fn rows() -> Vec<Vec<String>> {
-        vec![vec!["single-cartridge-app.my-php.php.domain-12".into(), "active".into(), "x".repeat(30), "7".into()]]
+        vec![vec![
+            "single-cartridge-app.my-php.php.domain-12".into(),
+            "active".into(),
+            "x".repeat(30),
+            "7".into(),
+        ]]
     }
 
-    const COLUMNS: [Column; 4] = [words("MEMBER", 0), words("PHASE", 0), words("WHERE", 2), figures("LOAD", 1)];
+    const COLUMNS: [Column; 4] = [
+        words("MEMBER", 0),
+        words("PHASE", 0),
+        words("WHERE", 2),
+        figures("LOAD", 1),
+    ];
 
     #[test]
     fn columns_go_before_lines_wrap() {

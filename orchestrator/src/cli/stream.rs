@@ -26,7 +26,13 @@ pub async fn events(client: &Client, options: &EventsOptions, output: Output) ->
 }
 
 /// Carries out `logs`.
-pub async fn logs(client: &Client, member: &str, follow: bool, tail: u32, output: Output) -> Result<(), Fault> {
+pub async fn logs(
+    client: &Client,
+    member: &str,
+    follow: bool,
+    tail: u32,
+    output: Output,
+) -> Result<(), Fault> {
     let path = format!("logs/{}?tail={tail}", segment(member));
     read(client, path, follow, output, log).await
 }
@@ -39,7 +45,12 @@ async fn read(
     print: fn(&Value) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
     if follow {
-        return pump(client.stream(&format!("{path}&follow=true")).await?, output, print).await;
+        return pump(
+            client.stream(&format!("{path}&follow=true")).await?,
+            output,
+            print,
+        )
+        .await;
     }
     let rows = client.get(&path).await?;
     if output == Output::Json {
@@ -89,12 +100,19 @@ fn event(event: &Value) -> Result<(), Fault> {
     // 2026-11-21T02:43:31.123Z: the time of day is enough for a stream.
     let time = at.get(11..19).unwrap_or(at);
     let text = event["text"].as_str().unwrap_or_default();
-    show::toned(&format!("{time}  {text}"), tone(event["kind"].as_str().unwrap_or_default()))
+    show::toned(
+        &format!("{time}  {text}"),
+        tone(event["kind"].as_str().unwrap_or_default()),
+    )
 }
 
 fn log(line: &Value) -> Result<(), Fault> {
     let stream = line["stream"].as_str().unwrap_or_default();
-    let tone = if stream == "err" { Tone::Notable } else { Tone::Plain };
+    let tone = if stream == "err" {
+        Tone::Notable
+    } else {
+        Tone::Plain
+    };
     let text = clean::line(line["text"].as_str().unwrap_or_default());
     match stream {
         "out" | "err" => show::toned(&text, tone),
@@ -107,7 +125,9 @@ fn tone(kind: &str) -> Tone {
     match kind {
         "member-failed" | "member-ensure-failed" | "release-rejected" | "member-suspended" => Tone::Bad,
         "member-activated" | "release-accepted" | "automation-resumed" => Tone::Good,
-        "cluster-resized" | "burst-started" | "burst-ending" | "release-proposed" | "automation-paused" => Tone::Notable,
+        "cluster-resized" | "burst-started" | "burst-ending" | "release-proposed" | "automation-paused" => {
+            Tone::Notable
+        }
         _ => Tone::Plain,
     }
 }
@@ -120,7 +140,10 @@ mod tests {
     fn events_are_taken_line_by_line_and_halves_wait() {
         let mut buffer = b": ping\n\ndata: {\"seq\":1}\n\nevent: x\ndata:{\"seq\":2}\n\ndata: {\"se".to_vec();
         let taken = take_events(&mut buffer);
-        assert_eq!(taken.iter().map(|v| v["seq"].as_u64()).collect::<Vec<_>>(), [Some(1), Some(2)]);
+        assert_eq!(
+            taken.iter().map(|v| v["seq"].as_u64()).collect::<Vec<_>>(),
+            [Some(1), Some(2)]
+        );
         buffer.extend_from_slice(b"q\":3}\n");
         assert_eq!(take_events(&mut buffer)[0]["seq"], 3);
         assert!(buffer.is_empty());

@@ -49,7 +49,10 @@ struct Kept {
 impl Dashboard {
     /// Begins to sample.
     pub fn start(engine: Engine) -> Self {
-        let kept = Arc::new(Kept { history: Mutex::default(), state: watch::channel(Arc::from("{}")).0 });
+        let kept = Arc::new(Kept {
+            history: Mutex::default(),
+            state: watch::channel(Arc::from("{}")).0,
+        });
         let weak = Arc::downgrade(&kept);
         tokio::spawn(async move {
             let mut news = engine.subscribe();
@@ -81,7 +84,12 @@ impl Kept {
         let now = engine.now();
         let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
         let whole = engine.read(|world, seen, report| {
-            let known = crate::api::figures::Known { world, seen, report, now };
+            let known = crate::api::figures::Known {
+                world,
+                seen,
+                report,
+                now,
+            };
             if point {
                 state::remember(&mut history, &known);
             }
@@ -147,7 +155,10 @@ pub async fn stream(State(api): State<Api>) -> Response {
             states.changed().await.ok()?;
         }
         let text = Arc::clone(&states.borrow_and_update());
-        Some((Ok::<_, Infallible>(Frame::default().data(&*text)), (states, false)))
+        Some((
+            Ok::<_, Infallible>(Frame::default().data(&*text)),
+            (states, false),
+        ))
     });
     sse(api.engine.stopping(), frames)
 }
@@ -171,7 +182,10 @@ mod tests {
     #[tokio::test]
     async fn the_page_allows_no_other_script_and_holds_none_itself() {
         let page = page().await;
-        let policy = page.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
+        let policy = page.headers()[header::CONTENT_SECURITY_POLICY]
+            .to_str()
+            .unwrap()
+            .to_owned();
         assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"));
         assert!(!policy.contains("unsafe"));
         let body = axum::body::to_bytes(page.into_body(), 1 << 20).await.unwrap();
@@ -182,11 +196,23 @@ mod tests {
 
     #[test]
     fn the_script_writes_text_and_never_markup() {
-        for bad in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function(", ".style", "srcdoc"] {
+        for bad in [
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "eval(",
+            "Function(",
+            ".style",
+            "srcdoc",
+        ] {
             assert!(!SCRIPT.contains(bad), "{bad}");
         }
         assert!(SCRIPT.contains("textContent"));
-        assert!(!SCRIPT.contains("http://") || SCRIPT.matches("http://").count() == SCRIPT.matches("http://www.w3.org/2000/svg").count());
+        assert!(
+            !SCRIPT.contains("http://")
+                || SCRIPT.matches("http://").count() == SCRIPT.matches("http://www.w3.org/2000/svg").count()
+        );
         assert!(!STYLE.contains("url(") && !STYLE.contains("@import"));
     }
 }

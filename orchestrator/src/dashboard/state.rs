@@ -36,8 +36,12 @@ pub fn remember(history: &mut BTreeMap<ClusterId, History>, known: &Known<'_>) {
 /// Everything that the page shows.
 pub fn whole(known: &Known<'_>, history: &BTreeMap<ClusterId, History>) -> Value {
     let clusters = known.clusters();
-    let applications: Vec<Value> =
-        known.world.applications.values().map(|state| application(known, state, &clusters, history)).collect();
+    let applications: Vec<Value> = known
+        .world
+        .applications
+        .values()
+        .map(|state| application(known, state, &clusters, history))
+        .collect();
     json!({"server": server_figures(known.world, known.report), "applications": applications})
 }
 
@@ -89,7 +93,7 @@ fn cluster_row(known: &Known<'_>, cluster: &ClusterFigures, history: &BTreeMap<C
         "inFlight": cluster.in_flight,
         "orderedSize": cluster.ordered_size,
         "release": cluster.release,
-        "decision": cluster.decision,
+        "decision": json!(cluster)["decision"],
         "places": places,
         "history": history.get(&cluster.cluster),
     })
