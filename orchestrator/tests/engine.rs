@@ -1,4 +1,5 @@
 //! The engine with simulated members: from an order to Active, through a restart, to nothing.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod scene;
 

@@ -1,4 +1,5 @@
 //! A process that appends is killed with SIGKILL again and again; nothing that it was told is durable may be missing.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};

@@ -1,4 +1,5 @@
 //! Members as local processes: this test program plays the agent.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -31,7 +31,7 @@ pub(super) fn child(process: &Process, life: Life, mut child: Child) {
                 return;
             }
         }
-        let reason = status.map_or_else(|e| format!("agent ended: {e}"), |status| explain(status));
+        let reason = status.map_or_else(|e| format!("agent ended: {e}"), explain);
         ended(&process, life, reason).await;
     });
 }
