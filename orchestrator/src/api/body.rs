@@ -2,9 +2,10 @@
 //!
 //! This file refuses to know what the documents mean.
 
-use axum::body::to_bytes;
+use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use cartridge_orchestrator_plan::blueprint::parse::lenient_json;
+use futures_util::StreamExt as _;
 use http::{StatusCode, header};
 use serde::Deserialize as _;
 use serde_json::Value;
@@ -13,6 +14,11 @@ use super::reply::Failure;
 
 /// Longest body, bytes.
 pub const MAX_BYTES: usize = 1 << 20;
+/// How much of a body that is too long is read and thrown away, so that its sender hears the answer rather than a
+/// broken pipe; whoever sends more is cut off.
+const PATIENCE_BYTES: usize = 16 << 20;
+/// For how long.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 /// Deepest nesting.
 pub const MAX_DEPTH: usize = 64;
 
@@ -29,25 +35,37 @@ impl<S: Send + Sync> FromRequest<S> for Document {
             .get(header::CONTENT_TYPE)
             .and_then(|value| value.to_str().ok());
         let yaml = kind.is_some_and(|kind| kind.contains("yaml"));
-        let too_long = || {
-            let text = format!("the body is longer than {MAX_BYTES} bytes");
-            Failure::new(StatusCode::PAYLOAD_TOO_LARGE, text)
-        };
-        let said = request
-            .headers()
-            .get(header::CONTENT_LENGTH)
-            .and_then(|value| value.to_str().ok());
-        if said
-            .and_then(|text| text.parse::<usize>().ok())
-            .is_some_and(|length| length > MAX_BYTES)
-        {
-            return Err(too_long());
-        }
-        let bytes = to_bytes(request.into_body(), MAX_BYTES)
-            .await
-            .map_err(|_| too_long())?;
+        let bytes = bounded(request.into_body()).await?;
         let text = std::str::from_utf8(&bytes).map_err(|_| Failure::body("the body is not UTF-8"))?;
         read(text, yaml).map(Self)
+    }
+}
+
+/// The whole body, if it is short enough.
+async fn bounded(body: Body) -> Result<Vec<u8>, Failure> {
+    let mut chunks = body.into_data_stream();
+    let (mut bytes, mut length) = (Vec::new(), 0_usize);
+    let reading = async {
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|fault| Failure::body(format!("the body broke off: {fault}")))?;
+            length = length.saturating_add(chunk.len());
+            if length > PATIENCE_BYTES {
+                break;
+            }
+            if length <= MAX_BYTES {
+                bytes.extend_from_slice(&chunk);
+            }
+        }
+        Ok::<(), Failure>(())
+    };
+    let in_time = tokio::time::timeout(PATIENCE, reading).await;
+    if length > MAX_BYTES {
+        let text = format!("the body is longer than {MAX_BYTES} bytes");
+        return Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, text));
+    }
+    match in_time {
+        Ok(read) => read.map(|()| bytes),
+        Err(_) => Err(Failure::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time".to_owned())),
     }
 }
 

@@ -93,6 +93,7 @@ fn text(record: &Record) -> String {
     installation(record)
         .or_else(|| resource(record))
         .or_else(|| application(record))
+        .or_else(|| size(record))
         .or_else(|| member_before_service(record))
         .or_else(|| member_in_service(record))
         .or_else(|| release(record))
@@ -154,6 +155,12 @@ fn application(record: &Record) -> Option<String> {
             format!("application {application} is being undeployed")
         }
         Record::ApplicationUndeployed { application } => format!("application {application} is undeployed"),
+        _ => return None,
+    })
+}
+
+fn size(record: &Record) -> Option<String> {
+    Some(match record {
         Record::BurstStarted {
             application,
             network_partition,
