@@ -192,7 +192,7 @@ function applicationBox(application) {
   box.append(head);
   const clusters = list(application.clusters);
   const own = clusters.filter((c) => c.kind !== "balancer");
-  const balancers = clusters.filter((c) => c.kind === "balancer");
+  const balancers = clusters.filter((c) => c.kind === "balancer" && list(c.places).length);
   for (const cluster of own) box.append(clusterBox(cluster));
   if (balancers.length) {
     const row = make("div", "balancers");
