@@ -20,7 +20,8 @@ async fn journal_position(stack: &Stack) -> u64 {
 
 async fn refused(stack: &Stack, path: &str, body: &Value, names: &[&str]) {
     let before = journal_position(stack).await;
-    let (status, answer) = stack.api().call(Method::POST, path, Some(body)).await.unwrap();
+    let called = stack.api().call(Method::POST, path, Some(body)).await;
+    let (status, answer) = called.unwrap_or_else(|e| panic!("{path}: {e}"));
     let answer = String::from_utf8_lossy(&answer).into_owned();
     assert!(
         (400..500).contains(&status),
@@ -49,6 +50,43 @@ fn changed(document: &Value, pointer: &str, value: Value) -> Value {
     changed
 }
 
+/// Blueprints with one fault each, and what the answer must name.
+fn bad_blueprints(blueprint: &Value) -> Vec<(Value, Vec<&'static str>)> {
+    let cartridge = "/components/cartridges/0";
+    let info = "/components/cartridges/0/subscribableInfo";
+    let mut unknown = blueprint.clone();
+    unknown["components"]["cartridges"][0]["cartridgeMinimum"] = json!(1);
+    vec![
+        (unknown, vec!["cartridgeMinimum"]),
+        (
+            changed(blueprint, &format!("{cartridge}/cartridgeMin"), json!("many")),
+            vec!["cartridgeMin", "many"],
+        ),
+        (
+            changed(blueprint, &format!("{cartridge}/cartridgeMin"), json!(99)),
+            vec!["cartridgeMin", "99", "16"],
+        ),
+        (
+            changed(blueprint, &format!("{cartridge}/type"), json!("absent")),
+            vec!["absent"],
+        ),
+        (
+            changed(blueprint, &format!("{info}/autoscalingPolicy"), json!("absent")),
+            vec!["autoscalingPolicy", "absent"],
+        ),
+        (
+            changed(blueprint, &format!("{info}/deploymentPolicy"), json!("absent")),
+            vec!["deploymentPolicy", "absent"],
+        ),
+        (
+            changed(blueprint, &format!("{info}/alias"), json!("Not an alias")),
+            vec!["alias", "Not an alias"],
+        ),
+        (json!({"alias": "x"}), vec!["applicationId"]),
+        (json!([1, 2]), vec!["object"]),
+    ]
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_kind_of_bad_input_is_refused_with_its_field_and_leaves_the_journal_alone() {
     let folder = tempfile::tempdir().unwrap();
@@ -59,40 +97,7 @@ async fn every_kind_of_bad_input_is_refused_with_its_field_and_leaves_the_journa
         .expect("the application is deployed");
 
     let blueprint = changed(&plan.blueprint(), "/applicationId", json!("other"));
-    let cartridge = "/components/cartridges/0";
-    let info = "/components/cartridges/0/subscribableInfo";
-    let mut unknown = blueprint.clone();
-    unknown["components"]["cartridges"][0]["cartridgeMinimum"] = json!(1);
-    let cases = [
-        (unknown, vec!["cartridgeMinimum"]),
-        (
-            changed(&blueprint, &format!("{cartridge}/cartridgeMin"), json!("many")),
-            vec!["cartridgeMin", "many"],
-        ),
-        (
-            changed(&blueprint, &format!("{cartridge}/cartridgeMin"), json!(99)),
-            vec!["cartridgeMin", "99", "16"],
-        ),
-        (
-            changed(&blueprint, &format!("{cartridge}/type"), json!("absent")),
-            vec!["absent"],
-        ),
-        (
-            changed(&blueprint, &format!("{info}/autoscalingPolicy"), json!("absent")),
-            vec!["autoscalingPolicy", "absent"],
-        ),
-        (
-            changed(&blueprint, &format!("{info}/deploymentPolicy"), json!("absent")),
-            vec!["deploymentPolicy", "absent"],
-        ),
-        (
-            changed(&blueprint, &format!("{info}/alias"), json!("Not an alias")),
-            vec!["alias", "Not an alias"],
-        ),
-        (json!({"alias": "x"}), vec!["applicationId"]),
-        (json!([1, 2]), vec!["object"]),
-    ];
-    for (body, names) in &cases {
+    for (body, names) in &bad_blueprints(&blueprint) {
         refused(&stack, "/api/applications", body, names).await;
     }
     let mut cyclic = blueprint.clone();

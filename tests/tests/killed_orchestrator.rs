@@ -100,7 +100,7 @@ async fn two_hundred_kills_during_scaling_lose_and_double_nothing() {
         slowest = slowest.max(restart.elapsed());
         let cluster: serde_json::Value = stack
             .api()
-            .get(&format!("/api/cluster/{}", plan.cluster()))
+            .get(&format!("/api/clusters/{}", plan.cluster()))
             .await
             .expect("the cluster is known");
         let ordered = cluster["orderedSize"]

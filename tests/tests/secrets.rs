@@ -102,11 +102,7 @@ async fn a_repository_password_and_the_administrators_are_found_nowhere_but_wher
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 
-    let (_, administrator) = stack
-        .api()
-        .authorization()
-        .map(|a| ((), a))
-        .expect("the client has credentials");
+    let administrator = stack.api().authorization().expect("the client has credentials");
     let client = std::fs::read_to_string(stack.client_file()).unwrap();
     let client: serde_json::Value = serde_json::from_str(&client).unwrap();
     let password = client["password"]

@@ -21,7 +21,8 @@ fn program_headers(file: &Path) -> Vec<u32> {
         "{} is no 64-bit little-endian ELF file",
         file.display()
     );
-    let offset = usize::try_from(u64::from_le_bytes(little(&bytes, 32))).unwrap();
+    let offset = usize::try_from(u64::from_le_bytes(little(&bytes, 32)))
+        .expect("an offset in a file that fits in memory");
     let size = usize::from(u16::from_le_bytes(little(&bytes, 54)));
     let count = usize::from(u16::from_le_bytes(little(&bytes, 56)));
     (0..count)

@@ -127,9 +127,12 @@ pub async fn figures() -> Result<Vec<Row>, Failure> {
     Ok(rows(&rates, size))
 }
 
+/// One figure out of what was measured.
+type Figure = fn(&Rate) -> f64;
+
 #[allow(clippy::cast_precision_loss, reason = "sizes for people")]
 fn rows(rates: &[Rate], size: u64) -> Vec<Row> {
-    let beside = |figure: &dyn Fn(&Rate) -> f64| {
+    let beside = |figure: Figure| {
         let ours = figure(&rates[0]);
         let peer = |rate: &Rate| format!("{:.1} ({:.2}x)", figure(rate), ours / figure(rate));
         (
@@ -143,19 +146,19 @@ fn rows(rates: &[Rate], size: u64) -> Vec<Row> {
         "",
         "8",
     )];
-    let figures: [(&str, &dyn Fn(&Rate) -> f64, &str); 4] = [
+    let figures: [(&str, Figure, &str); 4] = [
         (
             "RSS, MB",
-            &|rate| rate.end.rss_kib as f64 * 1024.0 / 1e6,
+            |rate| rate.end.rss_kib as f64 * 1024.0 / 1e6,
             "under 6",
         ),
-        ("PSS, MB", &|rate| rate.end.pss_kib as f64 * 1024.0 / 1e6, ""),
+        ("PSS, MB", |rate| rate.end.pss_kib as f64 * 1024.0 / 1e6, ""),
         (
             "CPU, ms a minute",
-            &|rate| rate.cpu_ms_per_minute,
+            |rate| rate.cpu_ms_per_minute,
             "below collectd's",
         ),
-        ("context switches a second", &|rate| rate.switches_per_second, ""),
+        ("context switches a second", |rate| rate.switches_per_second, ""),
     ];
     for (what, figure, aim) in figures {
         let (ours, peers) = beside(figure);

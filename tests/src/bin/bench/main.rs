@@ -20,10 +20,8 @@ struct Row {
 /// Figures are printed as they are had, so that a run that is cut short has shown something.
 fn print(title: &str, rows: &[Row]) {
     println!("\n{title}");
-    println!(
-        "  {:<44} {:>14}   {:<46} {}",
-        "", "ours", "peers in this run", "aim"
-    );
+    let head = ("", "ours", "peers in this run", "aim");
+    println!("  {:<44} {:>14}   {:<46} {}", head.0, head.1, head.2, head.3);
     for row in rows {
         println!(
             "  {:<44} {:>14}   {:<46} {}",
