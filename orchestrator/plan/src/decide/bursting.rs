@@ -171,14 +171,13 @@ fn empty(draft: &mut Draft<'_>, application: &ApplicationId) {
         };
         let balancers = here(|role| matches!(role, Role::Balancer { .. }));
         let members = here(|role| *role == Role::Application);
-        let stands = |member: &&&Member| !matches!(member.phase, MemberPhase::Ended { .. });
         let mut records = Vec::new();
         if balancers.is_empty() && members.is_empty() {
             records.push(Record::BurstEnded {
                 application: application.clone(),
                 network_partition: np.clone(),
             });
-        } else if balancers.iter().any(|member| stands(&member)) {
+        } else if !balancers.is_empty() {
             if quiet(draft, application, &np, since) {
                 records.extend(leave(&balancers));
             }

@@ -24,8 +24,7 @@ pub(super) fn decide(draft: &mut Draft<'_>, application: &ApplicationId) {
     let balancers_left = world
         .clusters_of(application)
         .filter(|cluster| balancers(cluster))
-        .flat_map(|cluster| world.members_of(cluster))
-        .any(|member| !matches!(member.phase, crate::world::MemberPhase::Ended { .. }));
+        .any(|cluster| !cluster.members.is_empty());
     if force || !balancers_left {
         records.extend(leave(world, application, |cluster| !balancers(cluster)));
     }

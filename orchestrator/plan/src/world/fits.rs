@@ -72,8 +72,13 @@ impl World {
             Record::ApplicationDeployed { application, .. } => {
                 self.status_is(application, "not deployed", |s| *s == ApplicationStatus::Created)
             }
-            Record::ApplicationUndeploying { application, .. } => {
-                self.status_is(application, "deployed", |s| *s != ApplicationStatus::Created)
+            Record::ApplicationUndeploying { application, force } => {
+                let stronger = |status: &ApplicationStatus| match status {
+                    ApplicationStatus::Created => false,
+                    ApplicationStatus::Deployed { .. } => true,
+                    ApplicationStatus::Undeploying { force: before } => *force && !*before,
+                };
+                self.status_is(application, "deployed, nor stopping more gently", stronger)
             }
             Record::ApplicationUndeployed { application } => self.emptied(application),
             Record::BurstStarted { .. } | Record::BurstEnding { .. } | Record::BurstEnded { .. } => {

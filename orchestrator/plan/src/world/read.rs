@@ -104,14 +104,12 @@ impl World {
             .is_some_and(|state| matches!(state.status, ApplicationStatus::Undeploying { .. }))
     }
 
-    /// Whether a balancer of the network partition may still send requests.
+    /// Whether a balancer of the network partition may send requests: from its joining, when it gets its first
+    /// topology, until nothing is left of it.
     pub(crate) fn balancer_lives(&self, application: &ApplicationId, np: &NetworkPartitionId) -> bool {
-        self.balancer(application, np).is_some_and(|cluster| {
-            self.members_of(cluster).any(|member| {
-                member.phase.serves()
-                    || matches!(member.phase, MemberPhase::Draining { .. } | MemberPhase::Stopping)
-            })
-        })
+        let may_send = |member: &Member| member.credential_sha256.is_some();
+        self.balancer(application, np)
+            .is_some_and(|cluster| self.members_of(cluster).any(may_send))
     }
 
     /// The commit that a member is told to have.

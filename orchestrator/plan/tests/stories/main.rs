@@ -1,5 +1,7 @@
 //! Stories of one application, told through a simulated installation in which only what the story says goes wrong.
 
+#![allow(clippy::unwrap_used, reason = "constants of tests")]
+
 #[path = "../harness/mod.rs"]
 mod harness;
 
