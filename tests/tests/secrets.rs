@@ -54,6 +54,16 @@ fn processes_with(stack: &Stack, needle: &str) -> Vec<String> {
     found
 }
 
+/// The password that the first start made.
+fn first_password(stack: &Stack) -> String {
+    let client = std::fs::read_to_string(stack.client_file()).expect("the client's file is there");
+    let client: serde_json::Value = serde_json::from_str(&client).expect("the client's file is JSON");
+    client["password"]
+        .as_str()
+        .expect("the first start made a password")
+        .to_owned()
+}
+
 /// Asks for everything that a person can look at.
 async fn no_answer_shows(stack: &Stack, secrets: &[&str]) {
     for path in [
@@ -67,7 +77,8 @@ async fn no_answer_shows(stack: &Stack, secrets: &[&str]) {
         "/",
         "/api/cartridges",
     ] {
-        let (status, body) = stack.api().call(http::Method::GET, path, None).await.unwrap();
+        let asked = stack.api().call(http::Method::GET, path, None).await;
+        let (status, body) = asked.unwrap_or_else(|e| panic!("{path}: {e}"));
         let body = String::from_utf8_lossy(&body);
         assert_eq!(status, 200, "{path}: {body}");
         for secret in secrets {
@@ -125,12 +136,7 @@ async fn a_repository_password_and_the_administrators_are_found_nowhere_but_wher
     }
 
     let administrator = stack.api().authorization().expect("the client has credentials");
-    let client = std::fs::read_to_string(stack.client_file()).unwrap();
-    let client: serde_json::Value = serde_json::from_str(&client).unwrap();
-    let password = client["password"]
-        .as_str()
-        .expect("the first start made a password")
-        .to_owned();
+    let password = first_password(&stack);
 
     assert_eq!(
         processes_with(&stack, PASSWORD),
