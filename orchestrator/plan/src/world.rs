@@ -22,6 +22,7 @@ mod fits;
 mod fold;
 mod fold_clusters;
 mod fold_members;
+mod fold_releases;
 mod read;
 
 pub(crate) use fits::member_of;

@@ -5,7 +5,7 @@
 
 use cartridge_protocol::Millis;
 
-use super::{ApplicationState, ApplicationStatus, ClusterInstance, Paused, ReleaseState, World};
+use super::{ApplicationState, ApplicationStatus, ClusterInstance, Paused, World};
 use crate::record::{Entry, Record};
 
 /// An entry that contradicts the world.
@@ -285,68 +285,6 @@ impl World {
             }
             other => unreachable!("no cluster record: {other:?}"),
         }
-    }
-
-    fn change_release(&mut self, record: &Record) {
-        let revision = self.seq;
-        let (Record::ReleaseProposed { cluster, .. }
-        | Record::ReleaseAccepted { cluster, .. }
-        | Record::ReleaseRejected { cluster, .. }
-        | Record::ReleaseUnpinned { cluster, .. }) = record
-        else {
-            unreachable!("no release record: {record:?}")
-        };
-        let Some(cluster) = self.clusters.get_mut(cluster) else {
-            return;
-        };
-        cluster.told = revision;
-        cluster.release.apply(record);
-    }
-}
-
-impl ReleaseState {
-    fn apply(&mut self, record: &Record) {
-        match record {
-            Record::ReleaseProposed { commit, pinned, .. } => {
-                if let Some(before) = self
-                    .proposed
-                    .replace(commit.clone())
-                    .filter(|before| before != commit)
-                {
-                    self.pass(before);
-                }
-                self.pinned = *pinned;
-                self.rejected.retain(|rejected| rejected.commit != *commit);
-            }
-            Record::ReleaseAccepted { commit, .. } => {
-                self.proposed = None;
-                if let Some(before) = self
-                    .accepted
-                    .replace(commit.clone())
-                    .filter(|before| before != commit)
-                {
-                    self.pass(before.clone());
-                    self.previous = Some(before);
-                }
-            }
-            Record::ReleaseRejected { commit, reason, .. } => {
-                self.proposed = None;
-                self.rejected.push(super::Rejected {
-                    commit: commit.clone(),
-                    reason: reason.clone(),
-                });
-                let surplus = self.rejected.len().saturating_sub(super::MAX_COMMITS);
-                self.rejected.drain(..surplus);
-            }
-            _ => self.pinned = false,
-        }
-    }
-
-    fn pass(&mut self, commit: cartridge_protocol::CommitId) {
-        self.passed.retain(|passed| *passed != commit);
-        self.passed.push(commit);
-        let surplus = self.passed.len().saturating_sub(super::MAX_COMMITS);
-        self.passed.drain(..surplus);
     }
 }
 
