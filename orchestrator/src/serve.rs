@@ -14,10 +14,20 @@ pub use self::start::serve;
 #[derive(Clone, Debug, clap::Args)]
 pub struct ServeOptions {
     /// Folder with everything the orchestrator keeps. Only one orchestrator at a time may use it
-    #[arg(long, env = "CARTRIDGE_DATA", default_value = "./cartridge-data", value_name = "DIR")]
+    #[arg(
+        long,
+        env = "CARTRIDGE_DATA",
+        default_value = "./cartridge-data",
+        value_name = "DIR"
+    )]
     pub data: PathBuf,
     /// Where to listen for people and agents, always with TLS. Port 0 takes a free one
-    #[arg(long, env = "CARTRIDGE_LISTEN", default_value = "127.0.0.1:9443", value_name = "ADDRESS:PORT")]
+    #[arg(
+        long,
+        env = "CARTRIDGE_LISTEN",
+        default_value = "127.0.0.1:9443",
+        value_name = "ADDRESS:PORT"
+    )]
     pub listen: SocketAddr,
     /// The agent that members are started with. Default: cartridge-agent beside this program
     #[arg(long, env = "CARTRIDGE_AGENT", value_name = "FILE")]
@@ -55,9 +65,6 @@ pub enum ServeError {
     /// Something that belongs together is incomplete.
     #[error("{0}")]
     Incomplete(String),
-    /// A binary is not where it should be.
-    #[error("{0} is not there; say where with --{1}")]
-    Binary(String, &'static str),
     /// The address cannot be listened on.
     #[error("cannot listen on {0}: {1}; choose another --listen")]
     Listen(SocketAddr, std::io::Error),

@@ -6,6 +6,7 @@
 mod draft;
 mod facts;
 mod input;
+mod learn;
 mod observe;
 pub mod ring;
 pub mod stats;

@@ -2,7 +2,6 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use cartridge_orchestrator_plan::decide::Planned;
 use cartridge_orchestrator_plan::observe::{
     ClusterObservation, InstanceObservation, MemberObservation, Observations, Window,
 };
@@ -254,65 +253,4 @@ fn record_reading(
         known.failed = row.failed;
     }
     changed
-}
-
-/// Most recommendations kept within one stabilisation window; the rest lies between two that are kept.
-const RECOMMENDATIONS_PER_WINDOW: f64 = 50.0;
-
-impl State {
-    /// Keeps what a pass learnt beside its records.
-    pub(crate) fn take_over(&mut self, planned: Planned, now: Millis, all: bool) {
-        for (cluster, size) in planned.recommended {
-            let spacing = spacing(&self.world, &cluster);
-            let window = self.seen.recommended.entry(cluster).or_default();
-            let size = f64::from(size);
-            if window
-                .last()
-                .is_none_or(|(at, last)| now.since(at) >= spacing || size > last)
-            {
-                window.push(now, size);
-            }
-        }
-        for row in planned.report.clusters {
-            match self
-                .report
-                .clusters
-                .binary_search_by(|known| known.cluster.cmp(&row.cluster))
-            {
-                Ok(at) => self.report.clusters[at] = row,
-                Err(at) => self.report.clusters.insert(at, row),
-            }
-        }
-        if all {
-            let Self { world, seen, report } = self;
-            report
-                .clusters
-                .retain(|row| world.clusters.contains_key(&row.cluster));
-            seen.members
-                .retain(|member, _| world.members.contains_key(member));
-            seen.instances
-                .retain(|member, _| world.members.contains_key(member));
-            seen.clusters
-                .retain(|(cluster, _), _| world.clusters.contains_key(cluster));
-            seen.recommended
-                .retain(|cluster, _| world.clusters.contains_key(cluster));
-        }
-    }
-}
-
-fn spacing(world: &World, cluster: &ClusterId) -> Millis {
-    let policy = world
-        .clusters
-        .get(cluster)
-        .and_then(|c| c.autoscaling_policy.as_ref());
-    let seconds = policy
-        .and_then(|id| world.autoscaling_policies.get(id))
-        .map_or(120.0, |policy| policy.stabilization_seconds);
-    let millis = (seconds * 1000.0 / RECOMMENDATIONS_PER_WINDOW).clamp(500.0, 60_000.0);
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "clamped above"
-    )]
-    Millis(millis as u64)
 }

@@ -31,6 +31,8 @@ const PERIOD: Duration = Duration::from_secs(1);
 const MAX_TOGETHER: usize = 1024;
 /// Between two passes that only follow from the pass before.
 const SETTLE: Duration = Duration::from_millis(5);
+/// Most passes in a row that only follow from the pass before; then the period paces them (S26: there should be few).
+const MAX_CHAIN: u32 = 100;
 
 /// The writer; there is one.
 pub(crate) struct Writer {
@@ -38,6 +40,16 @@ pub(crate) struct Writer {
     pub(crate) waiting: mpsc::Receiver<Input>,
     pub(crate) work: Work,
     wake: Option<Duration>,
+    again: Again,
+}
+
+/// What the pass before touched: it may allow more.
+#[derive(Default)]
+struct Again {
+    clusters: BTreeSet<ClusterId>,
+    all: bool,
+    /// How many passes in a row followed from nothing but the pass before.
+    chain: u32,
 }
 
 /// What one pass came to, before it is durable.
@@ -55,6 +67,7 @@ impl Writer {
             waiting,
             work,
             wake: None,
+            again: Again::default(),
         }
     }
 
@@ -83,7 +96,11 @@ impl Writer {
 
     async fn pass(&mut self, first: Option<Input>, all: bool) -> Result<(), JournalError> {
         let inputs = self.gather(first);
-        let dirty = self.shared.take_dirty();
+        let mut dirty = self.shared.take_dirty();
+        let chained = inputs.is_empty() && dirty.is_empty() && !all;
+        self.again.chain = if chained { self.again.chain + 1 } else { 0 };
+        dirty.append(&mut self.again.clusters);
+        let all = std::mem::take(&mut self.again.all) || all;
         let pass = self.plan(inputs, dirty, all);
         let wrote = !pass.finished.entries.is_empty();
         if wrote {
@@ -107,8 +124,11 @@ impl Writer {
             let due = self.shared.read(|state| outstanding(&state.world, now));
             self.work.begin(due, now);
         }
-        if wrote {
+        if wrote && self.again.chain < MAX_CHAIN {
             self.wake = Some(SETTLE);
+        } else if wrote {
+            tracing::error!("plans follow from plans without end; slowed down");
+            self.wake = None;
         }
         Ok(())
     }
@@ -213,7 +233,7 @@ impl Writer {
     }
 
     /// After durability: readers, subscribers, agents and whoever waits for an answer.
-    fn publish(&self, pass: Pass, all: bool) {
+    fn publish(&mut self, pass: Pass, all: bool) {
         let now = self.shared.clock.now();
         let Finished { world, entries } = pass.finished;
         let old = {
@@ -242,13 +262,16 @@ impl Writer {
         }
     }
 
-    fn tell(&self, old: &World, entries: &[Entry]) {
+    fn tell(&mut self, old: &World, entries: &[Entry]) {
+        let again = &mut self.again;
         let concerned = self.shared.read(|state| {
             let mut applications = BTreeSet::new();
             for entry in entries {
                 let Touched::Cluster(cluster) = touched(&state.world, old, &entry.record) else {
+                    again.all = true;
                     return None;
                 };
+                again.clusters.insert(cluster.clone());
                 let known = state
                     .world
                     .clusters

@@ -22,6 +22,11 @@ use crate::{api, auth, link, listen, tls};
 
 /// Exit notices that may wait.
 const MAX_EXITS: usize = 1024;
+/// Where `--listen` with port 0 looks: above the members' ports, below the kernel's own.
+const FREE_PORTS: std::ops::RangeInclusive<u16> = 30_000..=32_767;
+/// For the port that agents know.
+const BIND_TRIES: u32 = 20;
+const BIND_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// Serves until SIGTERM or SIGINT; members run on (S31).
 pub async fn serve(options: ServeOptions) -> Result<(), ServeError> {
@@ -176,14 +181,13 @@ async fn bind(data: &Path, wanted: SocketAddr) -> Result<TcpListener, ServeError
         .ok()
         .and_then(|text| text.trim().parse::<SocketAddr>().ok());
     let again = before.filter(|before| wanted.port() == 0 && before.ip() == wanted.ip());
-    let listener = match again {
-        Some(again) => match TcpListener::bind(again).await {
-            Ok(listener) => listener,
-            Err(e) => {
-                tracing::warn!("{again}, where agents that run look for us, cannot be listened on: {e}");
-                TcpListener::bind(wanted).await.map_err(fault)?
-            }
-        },
+    let remembered = match again {
+        Some(again) => bind_again(again).await,
+        None => None,
+    };
+    let listener = match remembered {
+        Some(listener) => listener,
+        None if wanted.port() == 0 => bind_free(wanted).await.map_err(fault)?,
         None => TcpListener::bind(wanted).await.map_err(fault)?,
     };
     let address = listener.local_addr().map_err(fault)?;
@@ -194,6 +198,33 @@ async fn bind(data: &Path, wanted: SocketAddr) -> Result<TcpListener, ServeError
     }
     write_private(&last, address.to_string().as_bytes()).map_err(fault)?;
     Ok(listener)
+}
+
+/// A child of the orchestrator before us can hold the port until it has become an agent: a moment's patience.
+async fn bind_again(again: SocketAddr) -> Option<TcpListener> {
+    for _ in 0..BIND_TRIES {
+        match TcpListener::bind(again).await {
+            Ok(listener) => return Some(listener),
+            Err(e) => {
+                tracing::warn!("{again}, where agents that run look for us, cannot be listened on yet: {e}")
+            }
+        }
+        tokio::time::sleep(BIND_PAUSE).await;
+    }
+    None
+}
+
+/// A free port that the kernel does not give to outgoing connections, so that it is still free after a restart.
+async fn bind_free(wanted: SocketAddr) -> std::io::Result<TcpListener> {
+    let width = FREE_PORTS.end() - FREE_PORTS.start();
+    let offset = u16::try_from(std::process::id() % u32::from(width)).unwrap_or(0);
+    for step in 0..width {
+        let port = FREE_PORTS.start() + (offset + step) % width;
+        if let Ok(listener) = TcpListener::bind((wanted.ip(), port)).await {
+            return Ok(listener);
+        }
+    }
+    TcpListener::bind(wanted).await
 }
 
 /// Where agents on this machine reach a listener on `address`.
