@@ -15,12 +15,17 @@ pub const LAUNCH_PARAMS: &str = "CARTRIDGE_LAUNCH_PARAMS";
 
 const EXAMPLES: &str = "Examples:
   cartridge-agent --launch-params /etc/cartridge/launch-params
-  CARTRIDGE_LAUNCH_PARAMS=/payload/launch-params cartridge-agent run --state-dir /var/lib/cartridge-agent
+  CARTRIDGE_LAUNCH_PARAMS=/payload/launch-params cartridge-agent run
   cartridge-agent check --config /etc/cartridge/agent.conf
 
-Every option is also read from the environment, from the file of --config and from the launch parameters, in
-this order, under the name in brackets. Exit codes: 0 the member has ended, 1 it could not begin, 2 wrong
-configuration, 3 another agent runs here.";
+Every option is also read from the environment, from the file of --config and
+from the launch parameters, in this order, under the name in brackets.
+
+Exit codes:
+  0  the member has ended
+  1  it could not begin
+  2  wrong configuration
+  3  another agent runs here";
 
 /// The command line.
 pub fn command() -> Command {

@@ -92,12 +92,13 @@ pub enum Command {
     /// Add or replace what files describe, and deploy applications that name their policy
     #[command(after_help = "Examples:
   cartridge apply -f hello.yaml
-  cartridge apply -f cartridges/ -f application.json --deploy application-policy-1
+  cartridge apply -f cartridges/ -f application.json --deploy policy-1
   generate | cartridge apply -f -
 
-Files are JSON or YAML, several documents each if need be. What a document is follows from its
-`kind` field, or from its fields. Order does not matter: what is needed first is applied first.
-An application with an `applicationPolicy` field is deployed under that policy.")]
+Files are JSON or YAML, several documents each if need be. What a document is
+follows from its `kind` field, or from its fields. Order does not matter: what
+is needed first is applied first. An application with an `applicationPolicy`
+field is deployed under that policy.")]
     Apply(ApplyOptions),
     /// List things, or show one
     #[command(after_help = "Examples:
@@ -148,7 +149,7 @@ An application with an `applicationPolicy` field is deployed under that policy."
     /// Run an application, or bring a commit to a cluster
     #[command(after_help = "Examples:
   cartridge deploy hello --policy application-policy-1
-  cartridge deploy hello.web.hello.domain --commit 0123456789abcdef0123456789abcdef01234567
+  cartridge deploy hello.web.hello.domain --commit $(git rev-parse HEAD)
   cartridge deploy hello.web.hello.domain --follow")]
     Deploy(DeployOptions),
     /// Stop an application; its blueprint stays
@@ -203,7 +204,8 @@ An application with an `applicationPolicy` field is deployed under that policy."
     /// Create an API token, on the machine of the server; it is printed once
     #[command(after_help = "Examples:
   cartridge token ci --role viewer --data ./cartridge-data
-  curl --cacert ca.pem -H \"Authorization: Bearer $TOKEN\" https://127.0.0.1:9443/api/members")]
+  curl --cacert cartridge-data/ca.pem -H \"Authorization: Bearer $TOKEN\" \\
+    https://127.0.0.1:9443/api/members")]
     Token(TokenOptions),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  cartridge completions bash > /etc/bash_completion.d/cartridge")]
@@ -292,12 +294,7 @@ pub struct TokenOptions {
     #[arg(long, value_enum, default_value_t = crate::auth::Role::Viewer)]
     pub role: crate::auth::Role,
     /// The server's data folder
-    #[arg(
-        long,
-        env = "CARTRIDGE_DATA",
-        default_value = "/var/lib/cartridge",
-        value_name = "DIR"
-    )]
+    #[arg(long, env = "CARTRIDGE_DATA", default_value = "./cartridge-data", value_name = "DIR")]
     pub data: PathBuf,
 }
 
