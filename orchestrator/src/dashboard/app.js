@@ -187,8 +187,11 @@ function applicationBox(application) {
   head.append(make("h2", "", application.id), make("span", "badge " + (application.status === "deployed" ? "good" : ""),
     application.status));
   if (application.policy) head.append(make("span", "muted", "under " + application.policy));
-  const points = list(application.endpoints).map((p) => p.networkPartition + " " + p.address + ":" + p.port);
-  head.append(make("span", "endpoints", points.join("   ")));
+  const points = make("span", "endpoints");
+  for (const p of list(application.endpoints)) {
+    points.append(make("span", "endpoint", p.networkPartition + " " + p.address + ":" + p.port));
+  }
+  head.append(points);
   box.append(head);
   const clusters = list(application.clusters);
   const own = clusters.filter((c) => c.kind !== "balancer");
