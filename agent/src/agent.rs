@@ -2,10 +2,12 @@
 //!
 //! Nothing waits inside the loop. It refuses to decide about the member's life and about releases.
 
+mod balancing;
 mod effects;
 mod files;
 mod uplink;
 
+use cartridge_agent_plan::beat;
 use cartridge_agent_plan::lifecycle::{self, Life, Stage};
 use cartridge_agent_plan::settings::Settings;
 use cartridge_protocol::link::{Desired, Phase, Run, Status};
@@ -21,7 +23,8 @@ use crate::host::proc::Sampler;
 use crate::host::shelf::ShelfError;
 use crate::host::state::{self, State, StateError};
 use crate::link::{Link, LinkError, LinkSetupError, Told, listen};
-use crate::plugin::{self, Plugin};
+use crate::plugin;
+use balancing::Balancing;
 use effects::Effects;
 use files::Files;
 use uplink::Uplink;
@@ -114,9 +117,7 @@ struct Agent {
     uplink: Uplink,
     sampler: Sampler,
     sample_at: Millis,
-    plugin: Option<Plugin>,
-    /// The topology in force.
-    topology: Option<u64>,
+    balancing: Balancing,
     fenced: bool,
     reachable: Option<bool>,
     stopped_at: Option<Millis>,
@@ -147,8 +148,7 @@ impl Agent {
             effects: Effects::new(&settings, hooks, logs, events.clone()),
             sampler: Sampler::new(state.base),
             sample_at: Millis::ZERO,
-            plugin: None,
-            topology: None,
+            balancing: Balancing::default(),
             fenced: false,
             reachable: None,
             stopped_at: None,
@@ -185,12 +185,12 @@ impl Agent {
             self.step(lifecycle::Event::Tick);
         }
         if self.sample_at <= now {
-            self.sample_at = now.plus(self.interval(|d| d.sample_interval_ms));
+            self.sample_at = beat::next(now, self.interval(|d| d.sample_interval_ms));
             self.uplink.outbox.measured(self.sampler.sample());
             orphans::reap();
-            if let Some(plugin) = &self.plugin {
-                plugin.read();
-            }
+            self.ask_for_reading(now, true);
+        } else {
+            self.ask_for_reading(now, false);
         }
         if !self.life.ends() && self.desired.is_some() {
             self.files.advance(now, self.life.may_switch());
@@ -215,6 +215,7 @@ impl Agent {
             self.life.due(),
             files,
             farewell,
+            self.balancing.due(),
             self.uplink.due().filter(|_| self.desired.is_some()),
         ]
         .into_iter()
@@ -242,10 +243,9 @@ impl Agent {
             lifecycle::Action::Tell(kind, text) => self.tell(kind, &text),
             lifecycle::Action::Refuse { commit, reason, back } => self.files.refuse(commit, &reason, back),
             lifecycle::Action::Probe(number)
-                if self.settings.balancer.is_some() && self.topology.is_none() =>
+                if self.settings.balancer.is_some() && self.balancing.revision.is_none() =>
             {
-                let outcome =
-                    cartridge_agent_plan::probe::Outcome::Silent("has no topology in force yet".into());
+                let outcome = cartridge_agent_plan::probe::Outcome::Silent(self.balancing.missing());
                 self.effects.answer_probe(number, outcome);
             }
             other => self.effects.begin(other, self.files.in_use()),
@@ -285,38 +285,6 @@ impl Agent {
         };
         self.desired = Some(desired);
         self.step(event);
-    }
-
-    fn topology_wanted(&mut self, topology: &cartridge_protocol::topology::Topology) {
-        let Some(command) = &self.settings.balancer else {
-            return;
-        };
-        let plugin = match self.plugin.take() {
-            Some(plugin) => plugin,
-            None => {
-                let told = self.events.clone();
-                let program = self.effects.program(command.clone(), false);
-                Plugin::start(program, self.effects.logs.clone(), async move |t| {
-                    let _ = told.send(Event::Plugin(t)).await;
-                })
-            }
-        };
-        plugin.serve(topology.clone());
-        self.plugin = Some(plugin);
-    }
-
-    fn plugin_told(&mut self, told: plugin::Told) {
-        match told {
-            plugin::Told::Applied(revision) => self.topology = Some(revision),
-            plugin::Told::Refused(why) => {
-                self.tell("plugin", &format!("the balancer refused a topology: {why}"))
-            }
-            plugin::Told::Reading(reading) => self.uplink.outbox.read(reading),
-            plugin::Told::Down(why) => {
-                self.topology = None;
-                self.tell("plugin", &format!("the balancer plugin {why}"));
-            }
-        }
     }
 
     fn reached(&mut self, answer: Result<(), String>) {
@@ -365,7 +333,7 @@ impl Agent {
             head: self.files.head().cloned(),
             staged: self.files.staged(),
             refused: self.files.refused(),
-            topology: self.topology,
+            topology: self.balancing.revision,
             restarts: self.life.restarts,
         }
     }
@@ -378,11 +346,9 @@ impl Agent {
         heard || self.clock.now() >= stopped_at.plus(FAREWELL)
     }
 
-    async fn end(mut self) {
+    async fn end(self) {
         self.files.stop();
-        if let Some(plugin) = self.plugin.take() {
-            plugin.end().await;
-        }
+        self.balancing.end().await;
         orphans::end().await;
         tracing::info!("the member has ended");
     }

@@ -5,6 +5,9 @@ use std::process::ExitCode;
 use cartridge_agent::agent::{self, AgentError};
 use cartridge_agent::cli;
 use cartridge_agent::host::state::StateError;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// In a static binary, glibc would load the host's name-service modules and crash in them: only files and DNS.
 #[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
@@ -63,13 +66,15 @@ fn main() -> ExitCode {
 }
 
 fn run(settings: cartridge_agent_plan::settings::Settings) -> ExitCode {
-    let filter =
-        tracing_subscriber::EnvFilter::try_from_env("CARTRIDGE_LOG").unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    // `debug`, or `cartridge_agent::plugin=debug,info`. (EnvFilter knows more, and brings regular expressions.)
+    let asked = std::env::var("CARTRIDGE_LOG").ok();
+    let filter: Targets = asked
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_target(false)
-        .init();
+        .with_target(false);
+    tracing_subscriber::registry().with(lines).with(filter).init();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(4)

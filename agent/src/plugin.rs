@@ -12,7 +12,7 @@ use cartridge_protocol::Millis;
 use cartridge_protocol::sample::BalancerReading;
 use cartridge_protocol::topology::Topology;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::host::child::Program;
@@ -22,11 +22,16 @@ use session::Session;
 /// A plugin that ran this long begins anew with short pauses.
 const STEADY: Duration = Duration::from_secs(60);
 
+/// First wait before a topology that was refused is offered again.
+const LEAST_RETRY: Millis = Millis(250);
+/// Longest such wait.
+const MOST_RETRY: Millis = Millis(5_000);
+
 /// What the agent learns of its plugin.
 #[derive(Debug)]
 pub enum Told {
-    /// It serves this revision.
-    Applied(u64),
+    /// It serves this revision, and measured since.
+    Applied(u64, BalancerReading),
     /// It refused a topology; the one before stays.
     Refused(String),
     /// It does not serve, and why.
@@ -136,35 +141,57 @@ impl Keeper {
             return fault;
         }
         self.topologies.mark_changed();
+        // A refusal may be about something that passes, such as an address in use.
+        let (mut refusals, mut again) = (0, None);
         loop {
+            let retry = again.unwrap_or_else(Instant::now);
             let result = tokio::select! {
                 changed = self.topologies.changed() => match changed {
-                    Ok(()) => self.apply(session, tell).await,
+                    Ok(()) => {
+                        refusals = 0;
+                        self.apply(session, tell).await.map(Some)
+                    }
                     Err(_) => Err("the agent ends".to_owned()),
                 },
+                () = sleep_until(retry), if again.is_some() => self.apply(session, tell).await.map(Some),
                 Some(()) = self.asked.recv() => match session.read().await {
                     Ok(reading) => {
                         tell(Told::Reading(reading)).await;
-                        Ok(())
+                        Ok(None)
                     }
                     Err(fault) => Err(fault),
                 },
                 fault = session.unasked() => Err(fault),
             };
-            if let Err(fault) = result {
-                return fault;
+            match result {
+                Err(fault) => return fault,
+                Ok(None) => {}
+                Ok(Some(true)) => again = None,
+                Ok(Some(false)) => {
+                    let wait = doubled(LEAST_RETRY, MOST_RETRY, refusals);
+                    refusals = refusals.saturating_add(1);
+                    again = Some(Instant::now() + Duration::from_millis(wait.0));
+                }
             }
         }
     }
 
-    async fn apply(&mut self, session: &mut Session, tell: &impl AsyncFn(Told)) -> Result<(), String> {
+    /// Whether it is in force now.
+    async fn apply(&mut self, session: &mut Session, tell: &impl AsyncFn(Told)) -> Result<bool, String> {
         let Some(topology) = self.topologies.borrow_and_update().clone() else {
-            return Ok(());
+            return Ok(true);
         };
         match session.set_members(topology).await? {
-            Ok(revision) => tell(Told::Applied(revision)).await,
-            Err(refusal) => tell(Told::Refused(refusal)).await,
+            Ok(revision) => {
+                // At once: somebody may wait to hear that a member was let go.
+                let reading = session.read().await?;
+                tell(Told::Applied(revision, reading)).await;
+                Ok(true)
+            }
+            Err(refusal) => {
+                tell(Told::Refused(refusal)).await;
+                Ok(false)
+            }
         }
-        Ok(())
     }
 }

@@ -117,6 +117,45 @@ async fn a_plugin_that_dies_is_named_started_again_and_told_everything() {
 }
 
 #[tokio::test]
+async fn a_topology_that_is_refused_for_a_while_is_offered_again_and_the_reason_is_told_once() {
+    let refuses_twice = r#"
+      echo x >> ../refused
+      if [ "$(wc -l < ../refused)" -lt 3 ]; then echo "{\"id\":$id,\"error\":\"address in use\"}"; continue; fi"#;
+    let member = start(balancing(), plugin(script("1", refuses_twice))).await;
+    let at = member
+        .fake
+        .hear(0, "Active", |b| is_active(b) && b.status.topology == Some(1))
+        .await;
+    let mut told: Vec<u64> = member.fake.batches()[..at]
+        .iter()
+        .flat_map(|b| &b.notices)
+        .filter(|n| n.text.contains("address in use"))
+        .map(|n| n.number)
+        .collect();
+    told.dedup();
+    assert_eq!(told.len(), 1, "{told:?}");
+}
+
+#[tokio::test]
+async fn a_reading_follows_a_topology_at_once_not_at_the_next_interval() {
+    let slow = Desired {
+        sample_interval_ms: 3_600_000,
+        publish_interval_ms: 3_600_000,
+        ..balancing()
+    };
+    let member = start(slow, plugin(script("1", ":"))).await;
+    let fake = member.fake.clone();
+    let at = fake
+        .hear(0, "Active", |b| is_active(b) && b.status.topology == Some(1))
+        .await;
+    fake.want(|d| d.topology = Some(topology(2)));
+    fake.hear(at, "a reading of revision 2", |b| {
+        b.balancer.as_ref().is_some_and(|r| r.revision == 2)
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_plugin_that_babbles_speaks_unasked_or_speaks_another_version_is_named() {
     let refuses = script("1", r#"echo "{\"id\":$id,\"error\":\"no such port\"}"; continue"#);
     for (script, complaint) in [

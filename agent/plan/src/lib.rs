@@ -4,6 +4,8 @@
 //! carries out what it is told.
 
 pub mod backoff;
+pub mod beat;
+pub mod leaving;
 pub mod lifecycle;
 pub mod outbox;
 pub mod probe;

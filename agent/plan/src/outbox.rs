@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 
+use cartridge_protocol::Millis;
 use cartridge_protocol::link::{Batch, LogLine, MAX_LOG_LINES, MAX_NOTICES, MAX_TEXT_BYTES, Notice, Status};
 use cartridge_protocol::sample::{BalancerReading, Sample};
 
@@ -76,7 +77,7 @@ impl LogRing {
 #[derive(Debug, Default)]
 pub struct Outbox {
     sample: Option<Sample>,
-    balancer: Option<BalancerReading>,
+    balancer: Option<(BalancerReading, Millis)>,
     notices: VecDeque<Notice>,
     last_notice: u64,
     last_batch: u64,
@@ -109,9 +110,23 @@ impl Outbox {
         self.sample = Some(sample);
     }
 
-    /// Replaces the balancer's reading that waits.
-    pub fn read(&mut self, reading: BalancerReading) {
-        self.balancer = Some(reading);
+    /// Replaces the balancer's reading that waits; `lasted` is the time that it is about. Averages then are about
+    /// the time of both.
+    pub fn read(&mut self, mut reading: BalancerReading, mut lasted: Millis) {
+        if let Some((before, time)) = self.balancer.take() {
+            let both = lasted.plus(time);
+            for row in &mut reading.clusters {
+                if let Some(old) = before.clusters.iter().find(|old| old.cluster == row.cluster)
+                    && both > Millis::ZERO
+                {
+                    let area = row.in_flight_average * lasted.as_secs_f64()
+                        + old.in_flight_average * time.as_secs_f64();
+                    row.in_flight_average = area / both.as_secs_f64();
+                }
+            }
+            lasted = both;
+        }
+        self.balancer = Some((reading, lasted));
     }
 
     /// Adds a notice; the oldest is dropped when the lane is full.
@@ -146,7 +161,7 @@ impl Outbox {
             sequence: self.last_batch,
             status,
             sample: self.sample.take(),
-            balancer: self.balancer.take(),
+            balancer: self.balancer.take().map(|(reading, _)| reading),
             notices: self.notices.iter().cloned().collect(),
             logs,
             logs_dropped: ring.dropped,
@@ -218,6 +233,33 @@ mod tests {
         batch.check().unwrap();
         assert!(carried.more && !batch.logs.is_empty());
         assert!(serde_json::to_vec(&batch).unwrap().len() < cartridge_protocol::link::MAX_BODY_BYTES);
+    }
+
+    #[test]
+    fn readings_between_two_batches_are_averaged_over_their_time() {
+        let reading = |average: f64, now: u64| BalancerReading {
+            revision: 1,
+            clusters: vec![cartridge_protocol::sample::ClusterReading {
+                cluster: cartridge_protocol::ClusterId::new("a").unwrap(),
+                in_flight_average: average,
+                in_flight: now,
+                served: 0,
+                failed: 0,
+                members: Vec::new(),
+            }],
+        };
+        let (mut out, ring) = (Outbox::new(0), LogRing::new(0));
+        out.read(reading(10.0, 9), Millis(900));
+        out.read(reading(0.0, 1), Millis(100));
+        let row = |batch: Batch| batch.balancer.unwrap().clusters.remove(0);
+        let sent = row(out.batch(Status::starting(), &ring).0);
+        assert!((sent.in_flight_average - 9.0).abs() < 1e-9 && sent.in_flight == 1);
+        out.read(reading(4.0, 2), Millis(1_000));
+        let sent = row(out.batch(Status::starting(), &ring).0);
+        assert!(
+            (sent.in_flight_average - 4.0).abs() < 1e-9,
+            "a batch that was sent counts no more"
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Refuses to know what a status means.
 
 use cartridge_agent_plan::backoff::{LINK_CAP, jittered};
+use cartridge_agent_plan::beat;
 use cartridge_agent_plan::outbox::{Carried, Outbox};
 use cartridge_protocol::Millis;
 use cartridge_protocol::link::{Phase, Status};
@@ -21,6 +22,10 @@ pub(super) struct Uplink {
     under_way: Option<(Carried, Status)>,
     said: Option<Status>,
     due: Millis,
+    /// A measurement that somebody may wait for.
+    urgent: bool,
+    /// A measurement is about to come; until then a batch of the beat waits.
+    wait_until: Option<Millis>,
     tries: u32,
 }
 
@@ -34,24 +39,29 @@ impl Uplink {
             under_way: None,
             said: None,
             due: Millis::ZERO,
+            urgent: false,
+            wait_until: None,
             tries: 0,
         }
     }
 
     /// When something has to be sent; never while something is under way.
     pub(super) fn due(&self) -> Option<Millis> {
-        self.under_way.is_none().then_some(self.due)
+        let due = self.wait_until.map_or(self.due, |until| until.max(self.due));
+        self.under_way.is_none().then_some(due)
     }
 
     pub(super) fn advance(&mut self, status: &Status, now: Millis, interval: Millis) {
         // After a failure even news waits, or a broken link would be hammered.
-        let news = self.tries == 0 && self.said.as_ref() != Some(status);
-        if self.under_way.is_some() || !news && self.due > now {
+        let news = self.tries == 0 && (self.urgent || self.said.as_ref() != Some(status));
+        if self.under_way.is_some() || !news && self.due().is_none_or(|due| due > now) {
             return;
         }
+        self.urgent = false;
+        self.wait_until = None;
         let (batch, carried) = self.logs.with(|ring| self.outbox.batch(status.clone(), ring));
         self.under_way = Some((carried, status.clone()));
-        self.due = now.plus(interval);
+        self.due = beat::next(now, interval);
         let (link, events) = (self.link.clone(), self.events.clone());
         tokio::spawn(async move {
             let answer = link.post(batch).await.map(|acknowledged| acknowledged.notices);
@@ -84,6 +94,17 @@ impl Uplink {
                     .plus(Millis(20));
             }
         }
+    }
+
+    /// The balancer's measurement of this beat is on its way.
+    pub(super) fn wait_until(&mut self, until: Millis) {
+        self.wait_until = Some(until);
+    }
+
+    /// It is there; `news`: somebody may wait for it.
+    pub(super) fn measured(&mut self, news: bool) {
+        self.urgent |= news;
+        self.wait_until = None;
     }
 
     /// The orchestrator was reached by another way: there is no reason to wait any longer.

@@ -5,7 +5,7 @@ mod probing;
 
 use cartridge_protocol::{CommitId, Millis};
 
-use super::{Action, App, Event, Hook, Life, PROBE_EVERY, Rules, Stage, Trial};
+use super::{Action, App, Event, Hook, Life, Rules, Stage, Trial};
 
 /// What becomes of `life` when `event` happens at `now`, and what is to be done about it.
 pub fn step(life: Life, event: Event, now: Millis, rules: &Rules) -> (Life, Vec<Action>) {
@@ -179,7 +179,7 @@ impl Turn<'_> {
             // The release that worked before does not work either: the member lives on and is watched.
             None if self.life.activated => {
                 self.suspend(reason);
-                self.probe_after(PROBE_EVERY);
+                self.probe_on_beat();
             }
             None => self.fail(reason),
         }

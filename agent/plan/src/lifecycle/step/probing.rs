@@ -5,6 +5,7 @@ use cartridge_protocol::Millis;
 use super::super::{Action, Hook, PROBE_EVERY, PROBE_TRIES, REFUSAL_SPACING, Stage, Trial};
 use super::Turn;
 use crate::backoff;
+use crate::beat;
 use crate::probe::Outcome;
 
 impl Turn<'_> {
@@ -35,6 +36,11 @@ impl Turn<'_> {
         self.life.probe_at = Some(self.now.plus(wait));
     }
 
+    /// Together with whatever else is done once per [`PROBE_EVERY`].
+    pub(super) fn probe_on_beat(&mut self) {
+        self.life.probe_at = Some(beat::next(self.now, PROBE_EVERY));
+    }
+
     pub(super) fn probed(&mut self, number: u64, outcome: Outcome) {
         if number != self.life.probe || !self.life.probing {
             return;
@@ -55,12 +61,12 @@ impl Turn<'_> {
                 self.life.stage = Stage::Active {
                     failures: failures + 1,
                 };
-                self.probe_after(PROBE_EVERY);
+                self.probe_on_beat();
             }
             Stage::Active { .. } => {
                 let reason = format!("the application {}", words(&fault));
                 self.suspend(reason);
-                self.probe_after(PROBE_EVERY);
+                self.probe_on_beat();
             }
             Stage::Suspended { reason, tries } => {
                 // Quickly at first, for an application that was just restarted.
@@ -122,7 +128,7 @@ impl Turn<'_> {
             }
             Stage::Active { .. } => {
                 self.life.stage = Stage::Active { failures: 0 };
-                self.probe_after(PROBE_EVERY);
+                self.probe_on_beat();
             }
             _ => {}
         }
@@ -130,7 +136,7 @@ impl Turn<'_> {
 
     pub(super) fn activate(&mut self) {
         self.life.stage = Stage::Active { failures: 0 };
-        self.probe_after(PROBE_EVERY);
+        self.probe_on_beat();
         if !self.life.activated {
             self.life.activated = true;
             self.act(Action::RunHook(Hook::InstanceActivated));
