@@ -6,7 +6,7 @@ target := x86_64-unknown-linux-gnu
 # Crash points exist only in builds that ask for them; tests ask.
 crash  := --features cartridge-agent/failpoints,cartridge-orchestrator/failpoints
 
-.PHONY: help demo test bench check soak build clean
+.PHONY: help demo test bench check soak build hello clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -39,6 +39,12 @@ soak: ## the simulator, many more seeds
 build: ## what is shipped: static, small
 	cargo build --release --bins
 	@ls -l target/$(target)/release/cartridge target/$(target)/release/cartridge-agent target/$(target)/release/cartridge-plugin-balancer
+
+# Which build the example runs: release or quick.
+from ?= release
+
+hello: ## an example to apply: target/hello, with a blueprint and a Git repository
+	@images/hello/prepare target/$(target)/$(from) target/hello
 
 clean: ## forget everything that was built
 	cargo clean

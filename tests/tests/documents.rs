@@ -1,0 +1,249 @@
+//! The documentation says what is so: files, functions, routes, events, options and targets that it names exist.
+//!
+//! This file refuses to judge the words between them.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use cartridge_tests::stack;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("this crate is in a folder of the repository")
+        .to_owned()
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+/// README and every page, by name.
+fn pages() -> Vec<(String, String)> {
+    let folder = std::fs::read_dir(root().join("docs")).unwrap();
+    let names = folder.map(|entry| format!("docs/{}", entry.unwrap().file_name().to_string_lossy()));
+    let mut names: Vec<String> = names.filter(|name| name.ends_with(".md")).collect();
+    names.push("README.md".to_owned());
+    names
+        .into_iter()
+        .map(|name| (name.clone(), read(&name)))
+        .collect()
+}
+
+/// What stands between backticks, fenced blocks left out.
+fn quoted(text: &str) -> BTreeSet<String> {
+    let mut fenced = false;
+    let lines = text.lines().filter(|line| {
+        let fence = line.starts_with("```");
+        fenced ^= fence;
+        !fenced && !fence
+    });
+    lines
+        .flat_map(|line| line.split('`').skip(1).step_by(2).map(str::to_owned))
+        .collect()
+}
+
+/// Whether the file defines something of this name.
+fn defines(text: &str, name: &str) -> bool {
+    let ends = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+    ["fn ", "struct ", "enum "].iter().any(|word| {
+        let wanted = format!("{word}{name}");
+        text.match_indices(&wanted)
+            .any(|(at, _)| ends(&text[at + wanted.len()..]))
+    })
+}
+
+/// What is wrong with the files and functions that a page names.
+fn missing(text: &str) -> Vec<String> {
+    let mut missing = Vec::new();
+    for token in quoted(text) {
+        let (path, name) = token
+            .split_once("::")
+            .map_or((token.as_str(), None), |(p, n)| (p, Some(n)));
+        if !path.ends_with(".rs") || path.contains(' ') {
+            continue;
+        }
+        match (std::fs::read_to_string(root().join(path)), name) {
+            (Err(_), _) => missing.push(token),
+            (Ok(source), Some(name)) if !defines(&source, name) => missing.push(token),
+            _ => {}
+        }
+    }
+    missing
+}
+
+#[test]
+fn every_file_and_function_that_is_named_exists() {
+    let mut named = 0;
+    for (page, text) in pages() {
+        assert_eq!(missing(&text), Vec::<String>::new(), "{page}");
+        named += quoted(&text)
+            .iter()
+            .filter(|token| token.contains(".rs::"))
+            .count();
+    }
+    assert!(
+        named > 50,
+        "only {named} functions are named: is the form the same still?"
+    );
+}
+
+#[test]
+fn a_file_or_function_that_is_gone_would_be_noticed() {
+    let text = "`protocol/src/gone.rs` `protocol/src/link.rs::gone` `protocol/src/link.rs`";
+    assert_eq!(
+        missing(text),
+        ["protocol/src/gone.rs", "protocol/src/link.rs::gone"]
+    );
+}
+
+#[test]
+fn pages_that_are_linked_exist() {
+    for (page, text) in pages() {
+        let folder = root().join(&page);
+        let folder = folder.parent().unwrap();
+        for link in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split_once(')').map(|(l, _)| l))
+        {
+            let file = link.split('#').next().unwrap_or_default();
+            let elsewhere = file.is_empty() || file.contains("://");
+            assert!(elsewhere || folder.join(file).exists(), "{page}: {link}");
+        }
+    }
+}
+
+#[test]
+fn every_make_target_that_is_named_exists() {
+    let makefile = read("Makefile");
+    let mut named = 0;
+    for (page, text) in pages() {
+        let words = text
+            .split("make ")
+            .skip(1)
+            .zip(text.split("make "))
+            .filter(|(_, before)| before.ends_with(['`', ' ', '\n']));
+        for (rest, before) in words {
+            let command = before.ends_with('`') || before.ends_with("    ");
+            let target: String = rest.chars().take_while(char::is_ascii_lowercase).collect();
+            if command && !target.is_empty() {
+                assert!(
+                    makefile.contains(&format!("\n{target}:")),
+                    "{page}: make {target}"
+                );
+                named += 1;
+            }
+        }
+    }
+    assert!(named >= 5, "only {named} targets are named");
+}
+
+/// `("GET", "/members", LOOK)` as `GET /members viewer`.
+fn rows_of_the_roles_table() -> BTreeSet<String> {
+    let source = read("orchestrator/src/auth/roles.rs");
+    let (_, table) = source
+        .split_once("const TABLE")
+        .expect("the table is called TABLE");
+    let (table, _) = table.split_once("];").expect("the table ends");
+    let row = |line: &str| {
+        let words: Vec<&str> = line.split('"').collect();
+        let [_, method, _, route, access] = words[..] else {
+            return None;
+        };
+        let who = [("OPEN", "anybody"), ("LOOK", "viewer"), ("ORDER", "admin")]
+            .into_iter()
+            .find(|(word, _)| access.contains(word))?
+            .1;
+        Some(format!("{method} {route} {who}"))
+    };
+    table.lines().filter_map(row).collect()
+}
+
+#[test]
+fn the_routes_are_those_of_the_roles_table() {
+    let page = read("docs/api.md");
+    let row = |line: &str| {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let route = cells.get(1)?.strip_prefix('`')?.strip_suffix('`')?;
+        let (method, _) = route.split_once(' ')?;
+        method
+            .bytes()
+            .all(|b| b.is_ascii_uppercase())
+            .then(|| format!("{route} {}", cells[2]))
+    };
+    let told: BTreeSet<String> = page.lines().filter_map(row).collect();
+    let known = rows_of_the_roles_table();
+    assert!(known.len() > 50, "{known:?}");
+    assert_eq!(told, known);
+}
+
+#[test]
+fn the_events_are_the_records() {
+    let source = read("orchestrator/plan/src/record.rs");
+    let (_, body) = source
+        .split_once("pub enum Record {")
+        .expect("records are an enum");
+    let variant = |line: &str| {
+        let name: String = line
+            .strip_prefix("    ")?
+            .chars()
+            .take_while(char::is_ascii_alphabetic)
+            .collect();
+        name.starts_with(|c: char| c.is_ascii_uppercase()).then_some(name)
+    };
+    let kebab = |name: String| {
+        name.chars().fold(String::new(), |mut text, c| {
+            if c.is_ascii_uppercase() && !text.is_empty() {
+                text.push('-');
+            }
+            text.push(c.to_ascii_lowercase());
+            text
+        })
+    };
+    let records: BTreeSet<String> = body
+        .lines()
+        .take_while(|line| *line != "}")
+        .filter_map(variant)
+        .map(kebab)
+        .collect();
+    let page = read("docs/api.md");
+    let (_, events) = page
+        .split_once("## Events")
+        .expect("there is a chapter on events");
+    let (_, table) = events.split_once("| kinds |").expect("there is a table of kinds");
+    assert!(records.len() > 30, "{records:?}");
+    assert_eq!(quoted(table), records);
+}
+
+#[test]
+fn the_agents_options_are_those_of_its_help() {
+    let agent = stack::binary("cartridge-agent").expect("built before the tests run");
+    let help = Command::new(agent).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let flags = |text: &str, before: &str| -> BTreeSet<String> {
+        let begins = text
+            .split(before)
+            .skip(1)
+            .map(|rest| rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '-'));
+        begins
+            .map(Iterator::collect)
+            .filter(|flag: &String| !flag.is_empty())
+            .collect()
+    };
+    let page = read("docs/agent.md");
+    let mut known = flags(&help, "\n      --");
+    assert!(known.len() > 15, "{help}");
+    known.remove("help");
+    assert_eq!(flags(&page, "| `--"), known);
+    let (_, options) = help.split_once("\nOptions:").expect("the help lists options");
+    let names = options
+        .split('[')
+        .skip(1)
+        .filter_map(|rest| rest.split_once(']'))
+        .map(|(name, _)| name);
+    for name in names.filter(|name| name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')) {
+        assert!(page.contains(&format!("`{name}`")), "{name}");
+    }
+}
