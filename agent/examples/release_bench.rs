@@ -41,7 +41,7 @@ fn settle(shelf: &Shelf, remote: &Remote, wanted: &Wanted, costs: &mut Costs) {
         let step = release::next(&shelf.state().expect("a state"), wanted);
         let into = match step {
             Move::Nothing => return,
-            Move::Stage(_) => &mut costs.stage,
+            Move::Stage(_) | Move::Remake { .. } => &mut costs.stage,
             Move::Switch(_) => &mut costs.switch,
             _ => &mut costs.prune,
         };

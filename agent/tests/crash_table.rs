@@ -40,6 +40,7 @@ const SWITCHING: [&str; 5] = [
     "switch.middle",
     "switch.after",
 ];
+const REMAKING: [&str; 3] = ["remake.before", "remake.retired", "remake.moved"];
 const PRUNING: [&str; 3] = ["prune.before", "prune.middle", "prune.after"];
 
 /// One kind of change.
@@ -49,10 +50,11 @@ struct Scenario {
     before: Vec<CommitId>,
     to: CommitId,
     previous: Option<CommitId>,
+    keep: usize,
     points: Vec<&'static str>,
 }
 
-fn settle(root: &Path, url: &str, to: &CommitId, previous: Option<&CommitId>) {
+fn settle(root: &Path, url: &str, to: &CommitId, previous: Option<&CommitId>, keep: usize) {
     let shelf = Shelf::open(root).expect("a shelf");
     let remote = Remote {
         url: url.to_owned(),
@@ -65,7 +67,7 @@ fn settle(root: &Path, url: &str, to: &CommitId, previous: Option<&CommitId>) {
     let wanted = Wanted {
         commit: Some(to.clone()),
         previous: previous.cloned(),
-        keep: 1,
+        keep,
         ..Wanted::default()
     };
     loop {
@@ -91,6 +93,7 @@ fn child() {
         &var("CRASH_URL"),
         &id(&var("CRASH_TO")),
         previous.as_ref(),
+        var("CRASH_KEEP").parse().expect("a number"),
     );
 }
 
@@ -101,6 +104,7 @@ fn run_child(root: &Path, url: &str, scenario: &Scenario, point: Option<&str>) -
         .env("CRASH_ROOT", root)
         .env("CRASH_URL", url);
     command.env("CRASH_TO", scenario.to.as_str());
+    command.env("CRASH_KEEP", scenario.keep.to_string());
     if let Some(previous) = &scenario.previous {
         command.env("CRASH_PREVIOUS", previous.as_str());
     }
@@ -179,7 +183,13 @@ fn row(repo: &Repo, scenario: &Scenario, point: &str) -> u64 {
     let folder = TempDir::new().expect("a folder");
     let (root, url) = (folder.path(), repo.file_url());
     for (n, commit) in scenario.before.iter().enumerate() {
-        settle(root, &url, commit, n.checked_sub(1).map(|n| &scenario.before[n]));
+        settle(
+            root,
+            &url,
+            commit,
+            n.checked_sub(1).map(|n| &scenario.before[n]),
+            1,
+        );
     }
     let old = current(root);
     let watcher = old.is_some().then(|| Watcher::start(root));
@@ -236,6 +246,7 @@ fn scenarios(repo: &Repo) -> Vec<Scenario> {
             before: vec![],
             to: one.clone(),
             previous: None,
+            keep: 1,
             points: all(),
         },
         Scenario {
@@ -243,20 +254,39 @@ fn scenarios(repo: &Repo) -> Vec<Scenario> {
             before: vec![one.clone(), two.clone()],
             to: three.clone(),
             previous: Some(two.clone()),
-            points: [all(), PRUNING.to_vec()].concat(),
+            keep: 1,
+            points: [all(), REMAKING.to_vec()].concat(),
         },
         Scenario {
             name: "after a forced push",
             before: vec![two.clone(), three.clone()],
             to: other,
             previous: Some(three.clone()),
-            points: [all(), PRUNING.to_vec()].concat(),
+            keep: 1,
+            points: [all(), REMAKING.to_vec()].concat(),
+        },
+        Scenario {
+            name: "update with all releases kept",
+            before: vec![one.clone(), two.clone()],
+            to: three,
+            previous: Some(two.clone()),
+            keep: 3,
+            points: all(),
+        },
+        Scenario {
+            name: "making room",
+            before: vec![one.clone(), two.clone()],
+            to: two.clone(),
+            previous: None,
+            keep: 0,
+            points: PRUNING.to_vec(),
         },
         Scenario {
             name: "rollback to a release on the shelf",
             before: vec![one.clone(), two.clone()],
             to: one,
             previous: Some(two),
+            keep: 1,
             points: SWITCHING.to_vec(),
         },
     ]
@@ -275,6 +305,6 @@ fn whatever_line_the_agent_dies_on_one_whole_commit_is_visible() {
         }
     }
     println!("{rows} rows, {looks} looks at the current release in between");
-    assert_eq!(rows, 15 + 18 + 18 + 5);
+    assert_eq!(rows, 15 + 18 + 18 + 15 + 3 + 5);
     assert!(looks > 1000, "the watcher saw too little: {looks}");
 }

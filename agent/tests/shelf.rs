@@ -82,6 +82,113 @@ fn unchanged_files_are_shared_and_changed_ones_are_not() {
     }
 }
 
+/// What [`what_an_application_did_to_an_old_release_is_gone_when_another_is_made_out_of_it`] starts from.
+fn three_releases(repo: &Repo) -> [CommitId; 4] {
+    for name in [
+        "overwritten",
+        "replaced",
+        "removed",
+        "relinked",
+        "folder/x",
+        "folder/deep/y",
+        "same",
+    ] {
+        repo.write(name, format!("content of {name}"));
+    }
+    std::os::unix::fs::symlink("same", repo.path().join("link")).unwrap();
+    [1, 2, 3, 4].map(|n| {
+        repo.write("changing/number", format!("{n}"));
+        repo.write(&format!("only-in-{n}"), format!("{n}"));
+        if n > 1 {
+            std::fs::remove_file(repo.path().join(format!("only-in-{}", n - 1))).unwrap();
+        }
+        if n == 4 {
+            // From a folder to a file, and the other way round.
+            std::fs::remove_dir_all(repo.path().join("folder/deep")).unwrap();
+            repo.write("folder/deep", "a file now");
+            std::fs::remove_file(repo.path().join("same")).unwrap();
+            repo.write("same/inner", "a folder now");
+        }
+        repo.commit()
+    })
+}
+
+#[test]
+fn what_an_application_did_to_an_old_release_is_gone_when_another_is_made_out_of_it() {
+    let repo = Repo::new();
+    let [one, two, three, four] = three_releases(&repo);
+    let root = TempDir::new().unwrap();
+    let shelf = Shelf::open(root.path()).unwrap();
+    let mut inodes = Vec::new();
+    for (commit, previous) in [(&one, None), (&two, Some(&one)), (&three, Some(&two))] {
+        let wanted = Wanted {
+            commit: Some(commit.clone()),
+            previous: previous.cloned(),
+            ..Wanted::default()
+        };
+        let state = try_settle(&shelf, &repo, &wanted).unwrap();
+        assert!(state.whole.contains(&one), "{state:?}");
+        inodes.push(inode(&shelf.release_path(commit).join("folder")));
+    }
+    let old = shelf.release_path(&one);
+    let overwritten = old.join("overwritten");
+    std::fs::set_permissions(&overwritten, std::fs::Permissions::from_mode(0o644)).unwrap();
+    std::fs::write(&overwritten, "content of OVERWRITTEN").unwrap();
+    std::fs::set_permissions(&overwritten, std::fs::Permissions::from_mode(0o444)).unwrap();
+    std::fs::remove_file(old.join("replaced")).unwrap();
+    std::fs::write(old.join("replaced"), "content of REPLACED").unwrap();
+    std::fs::remove_file(old.join("removed")).unwrap();
+    std::fs::remove_file(old.join("relinked")).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", old.join("relinked")).unwrap();
+    std::fs::remove_file(old.join("link")).unwrap();
+    std::os::unix::fs::symlink("/etc", old.join("link")).unwrap();
+    std::fs::create_dir_all(old.join("litter/deep")).unwrap();
+    std::fs::write(old.join("litter/deep/file"), "litter").unwrap();
+    std::fs::write(old.join("folder/litter"), "litter").unwrap();
+    std::fs::set_permissions(old.join("folder"), std::fs::Permissions::from_mode(0o700)).unwrap();
+
+    let step = Move::Remake {
+        old: one.clone(),
+        new: four.clone(),
+    };
+    let stop = Stop::within(Duration::from_secs(60));
+    shelf.carry_out(&step, &remote(&repo), &stop).unwrap();
+    let state = shelf.state().unwrap();
+    assert_eq!(
+        state.whole,
+        [two.clone(), three.clone(), four.clone()],
+        "oldest first"
+    );
+    assert!(state.parts.is_empty() && !old.exists());
+    assert_eq!(
+        inode(&shelf.release_path(&four).join("folder")),
+        inodes[0],
+        "nothing was saved"
+    );
+    let folder = shelf.release_path(&four);
+    assert_eq!(repo.tree_of_folder(&folder), repo.tree_of_commit(&four));
+    assert_eq!(folder.join("folder").metadata().unwrap().mode() & 0o7777, 0o755);
+}
+
+#[test]
+fn the_current_release_is_never_made_into_another() {
+    let repo = Repo::new();
+    let [one, two, ..] = three_releases(&repo);
+    let root = TempDir::new().unwrap();
+    let shelf = Shelf::open(root.path()).unwrap();
+    settle(&shelf, &repo, &one);
+    let step = Move::Remake {
+        old: one.clone(),
+        new: two,
+    };
+    let made = shelf.carry_out(&step, &remote(&repo), &Stop::within(Duration::from_secs(60)));
+    assert!(matches!(made, Err(ShelfError::IsCurrent(_))));
+    assert_eq!(
+        repo.tree_of_folder(&shelf.current_path()),
+        repo.tree_of_commit(&one)
+    );
+}
+
 #[test]
 fn what_an_application_did_to_its_release_does_not_spread_to_the_next() {
     let repo = Repo::new();

@@ -59,6 +59,13 @@ pub enum Move {
     ClearPart(CommitId),
     /// Fetch, write, verify, flush and seal a commit.
     Stage(CommitId),
+    /// The same, made out of a whole release that is not needed any more: much cheaper.
+    Remake {
+        /// Is gone afterwards.
+        old: CommitId,
+        /// Is whole afterwards.
+        new: CommitId,
+    },
     /// Make a whole release current.
     Switch(CommitId),
     /// Remove a whole release.
@@ -70,7 +77,8 @@ pub enum Move {
 /// The next move, from nothing but what the disk holds and what is wanted.
 ///
 /// The order is the safe one: clear what a crash left, reach the wanted release, make room, and only then work
-/// ahead. Nothing is pruned before the wanted release is current: until then anything may be the way back.
+/// ahead. Before the wanted release is current only what would go right afterwards is given up, to make it from:
+/// never the current release nor the way back.
 pub fn next(shelf: &ShelfState, wanted: &Wanted) -> Move {
     if shelf.leftover_link {
         return Move::ClearLink;
@@ -84,17 +92,28 @@ pub fn next(shelf: &ShelfState, wanted: &Wanted) -> Move {
         return if shelf.whole.contains(target) {
             Move::Switch(target.clone())
         } else {
-            Move::Stage(target.clone())
+            make(surplus(shelf, wanted, Some(target)), target)
         };
     }
-    if let Some(surplus) = surplus(shelf, wanted) {
-        return Move::Prune(surplus.clone());
+    let surplus = surplus(shelf, wanted, shelf.current.as_ref());
+    let head = wanted
+        .head
+        .as_ref()
+        .filter(|head| !wanted.refused.contains(head) && !shelf.whole.contains(head));
+    match (surplus, head) {
+        (surplus, Some(head)) => make(surplus, head),
+        (Some(surplus), None) => Move::Prune(surplus.clone()),
+        (None, None) => Move::Nothing,
     }
-    match &wanted.head {
-        Some(head) if !wanted.refused.contains(head) && !shelf.whole.contains(head) => {
-            Move::Stage(head.clone())
-        }
-        _ => Move::Nothing,
+}
+
+fn make(surplus: Option<&CommitId>, new: &CommitId) -> Move {
+    match surplus {
+        Some(old) => Move::Remake {
+            old: old.clone(),
+            new: new.clone(),
+        },
+        None => Move::Stage(new.clone()),
     }
 }
 
@@ -114,15 +133,18 @@ fn target<'a>(shelf: &ShelfState, wanted: &'a Wanted) -> Option<&'a CommitId> {
     }
 }
 
-/// The oldest release beyond those to keep; refused ones go first and never count as kept.
-fn surplus<'a>(shelf: &'a ShelfState, wanted: &Wanted) -> Option<&'a CommitId> {
-    let (Some(current), Some(commit)) = (&shelf.current, &wanted.commit) else {
+/// The oldest release beyond those to keep once `current` is that; refused ones go first and never count as kept.
+fn surplus<'a>(shelf: &'a ShelfState, wanted: &Wanted, current: Option<&CommitId>) -> Option<&'a CommitId> {
+    let (Some(now), Some(current), Some(commit)) = (&shelf.current, current, &wanted.commit) else {
         return None;
     };
-    let needed: BTreeSet<&CommitId> = [Some(commit), wanted.previous.as_ref(), wanted.head.as_ref()]
+    let kept = [wanted.previous.as_ref(), Some(now)];
+    let needed: BTreeSet<&CommitId> = [Some(commit), wanted.head.as_ref()]
         .into_iter()
+        .filter(|c| c.is_some_and(|c| !wanted.refused.contains(c)))
+        .chain(kept)
         .flatten()
-        .filter(|c| *c != current && (Some(*c) == wanted.previous.as_ref() || !wanted.refused.contains(c)))
+        .filter(|c| *c != current)
         .collect();
     let spare: Vec<&CommitId> = shelf
         .whole
@@ -160,6 +182,11 @@ mod tests {
                 assert!(!shelf.whole.contains(c), "staged {c} twice");
                 assert!(!wanted.refused.contains(c), "staged {c} although it is refused");
                 shelf.whole.push(c.clone());
+            }
+            Move::Remake { old, new } => {
+                assert!(wanted.commit.is_some(), "gave up {old} while undecided");
+                apply(shelf, wanted, &Move::Prune(old.clone()));
+                apply(shelf, wanted, &Move::Stage(new.clone()));
             }
             Move::Switch(c) => {
                 assert!(shelf.whole.contains(c), "switched to {c}, which is not whole");
@@ -305,6 +332,33 @@ mod tests {
             ..Wanted::default()
         };
         assert_eq!(next(&shelf, &wanted), Move::Nothing);
+    }
+
+    #[test]
+    fn what_would_be_pruned_becomes_the_next_release() {
+        let mut shelf = ShelfState {
+            current: Some(commit(3)),
+            whole: vec![commit(1), commit(2), commit(3)],
+            ..ShelfState::default()
+        };
+        let mut wanted = Wanted {
+            commit: Some(commit(3)),
+            head: Some(commit(4)),
+            previous: Some(commit(2)),
+            ..Wanted::default()
+        };
+        let remade = |old, new| Move::Remake {
+            old: commit(old),
+            new: commit(new),
+        };
+        assert_eq!(settle(&mut shelf, &wanted), [remade(1, 4)]);
+        // Ordered without having been seen as the head before.
+        wanted.commit = Some(commit(5));
+        wanted.head = None;
+        assert_eq!(
+            settle(&mut shelf, &wanted),
+            [remade(4, 5), Move::Switch(commit(5))]
+        );
     }
 
     #[test]

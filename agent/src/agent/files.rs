@@ -228,7 +228,9 @@ impl Files {
             }
             Done::Failed { made, fault, refusal } => {
                 match made {
-                    Some(Move::Stage(commit)) if refusal => self.refuse(commit, &fault, None),
+                    Some(Move::Stage(commit) | Move::Remake { new: commit, .. }) if refusal => {
+                        self.refuse(commit, &fault, None)
+                    }
                     _ => {
                         self.move_at = now.plus(doubled(Millis(500), RETRY_CAP, self.tries));
                         self.tries = self.tries.saturating_add(1);
@@ -254,7 +256,9 @@ impl Files {
                 outcome.notices.push(format!("{} is current", to.short()));
                 outcome.switched = Some((to, before.current));
             }
-            Move::Stage(commit) => outcome.notices.push(format!("{} is staged", commit.short())),
+            Move::Stage(commit) | Move::Remake { new: commit, .. } => {
+                outcome.notices.push(format!("{} is staged", commit.short()))
+            }
             _ => {}
         }
         // What is wanted was there already, from an earlier life of the agent.

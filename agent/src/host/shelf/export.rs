@@ -18,10 +18,11 @@ use nix::unistd::{UnlinkatFlags, linkat, symlinkat, unlinkat};
 use super::failpoint::point;
 use super::fault::Trouble;
 use super::forest::Forest;
+use super::remake::Unflushed;
 use super::tree::{Entry, Kind, find};
 use crate::host::git::Stop;
 
-const FOLDER: OFlag = OFlag::O_RDONLY
+pub(super) const FOLDER: OFlag = OFlag::O_RDONLY
     .union(OFlag::O_DIRECTORY)
     .union(OFlag::O_NOFOLLOW)
     .union(OFlag::O_CLOEXEC);
@@ -48,15 +49,27 @@ pub(super) struct Base {
     pub folder: OwnedFd,
 }
 
+impl Base {
+    /// The same of a folder in it.
+    pub(super) fn inner(&self, of: &Entry) -> Option<Self> {
+        if of.kind != Kind::Folder {
+            return None;
+        }
+        let folder = openat(&self.folder, &*of.name, FOLDER, Mode::empty()).ok()?;
+        Some(Self { tree: of.oid, folder })
+    }
+}
+
 /// One export in progress.
 pub(super) struct Export<'a, 'repository> {
-    forest: &'a mut Forest<'repository>,
+    pub(super) forest: &'a mut Forest<'repository>,
     stop: &'a Stop,
     /// Seconds that new files are stamped with.
     now: i64,
     expected: u64,
-    path: Vec<Vec<u8>>,
-    tally: Tally,
+    pub(super) path: Vec<Vec<u8>>,
+    pub(super) tally: Tally,
+    pub(super) unflushed: Unflushed,
 }
 
 impl<'a, 'repository> Export<'a, 'repository> {
@@ -73,19 +86,29 @@ impl<'a, 'repository> Export<'a, 'repository> {
             expected,
             path: Vec::new(),
             tally: Tally::default(),
+            unflushed: Unflushed::everything(),
         }
     }
 
     /// Writes `root` into `into`, which is empty.
-    pub(super) fn run(mut self, root: Oid, into: &OwnedFd, base: Option<Base>) -> Result<Tally, Trouble> {
+    pub(super) fn run(
+        mut self,
+        root: Oid,
+        into: &OwnedFd,
+        base: Option<Base>,
+    ) -> Result<(Tally, Unflushed), Trouble> {
         self.folder(root, into.as_fd(), base.as_ref())?;
+        self.finished()
+    }
+
+    pub(super) fn finished(self) -> Result<(Tally, Unflushed), Trouble> {
         if self.tally.entries != self.expected {
             return Err(Trouble::Damaged(format!(
                 "{} entries were written and {} expected",
                 self.tally.entries, self.expected
             )));
         }
-        Ok(self.tally)
+        Ok((self.tally, self.unflushed))
     }
 
     fn folder(&mut self, tree: Oid, into: BorrowedFd<'_>, base: Option<&Base>) -> Result<(), Trouble> {
@@ -95,29 +118,48 @@ impl<'a, 'repository> Export<'a, 'repository> {
             None => None,
         };
         for entry in entries.iter() {
-            if self.stop.is_raised() {
-                return Err(Trouble::Stopped);
-            }
-            if self.tally.entries == self.expected / 2 {
-                point("stage.middle");
-            }
+            self.next_entry()?;
             self.path.push(entry.name.clone());
             let old = before.as_ref().and_then(|old| find(old, &entry.name));
-            match entry.kind {
-                Kind::Folder => self.subfolder(entry, into, base.zip(old))?,
-                Kind::Link => symlinkat(self.forest.blob(entry, &self.path)?.data(), into, &*entry.name)?,
-                Kind::File { executable } => {
-                    let same = base.filter(|_| old == Some(entry));
-                    let taken = same.is_some_and(|base| self.take_over(entry, executable, into, base));
-                    if !taken {
-                        self.write(entry, executable, into)?;
-                    }
-                }
-            }
+            self.make(entry, into, base.zip(old))?;
             self.path.pop();
             self.tally.entries += 1;
         }
+        self.unflushed.note(into)?;
         Ok(())
+    }
+
+    pub(super) fn next_entry(&self) -> Result<(), Trouble> {
+        if self.stop.is_raised() {
+            return Err(Trouble::Stopped);
+        }
+        if self.tally.entries == self.expected / 2 {
+            point("stage.middle");
+        }
+        Ok(())
+    }
+
+    /// Makes a name that is not there; `base` is the release to take it from, and what it has of this name.
+    pub(super) fn make(
+        &mut self,
+        entry: &Entry,
+        into: BorrowedFd<'_>,
+        base: Option<(&Base, &Entry)>,
+    ) -> Result<(), Trouble> {
+        match entry.kind {
+            Kind::Folder => self.subfolder(entry, into, base),
+            Kind::Link => {
+                let target = self.forest.blob(entry, &self.path)?;
+                Ok(symlinkat(target.data(), into, &*entry.name)?)
+            }
+            Kind::File { executable } => {
+                let same = base.filter(|(_, old)| *old == entry).map(|(base, _)| base);
+                if same.is_some_and(|base| self.take_over(entry, executable, into, base)) {
+                    return Ok(());
+                }
+                self.write(entry, executable, into)
+            }
+        }
     }
 
     fn subfolder(
@@ -131,15 +173,7 @@ impl<'a, 'repository> Export<'a, 'repository> {
         let folder = openat(into, &*entry.name, FOLDER, Mode::empty())?;
         // Whatever the umask says: the application may run as somebody else.
         fchmod(&folder, mode)?;
-        let base = base
-            .filter(|(_, old)| old.kind == Kind::Folder)
-            .and_then(|(base, old)| {
-                let folder = openat(&base.folder, &*entry.name, FOLDER, Mode::empty()).ok()?;
-                Some(Base {
-                    tree: old.oid,
-                    folder,
-                })
-            });
+        let base = base.and_then(|(base, old)| base.inner(old));
         self.folder(entry.oid, folder.as_fd(), base.as_ref())
     }
 
@@ -148,6 +182,16 @@ impl<'a, 'repository> Export<'a, 'repository> {
         if linkat(&base.folder, &*entry.name, into, &*entry.name, AtFlags::empty()).is_err() {
             return false;
         }
+        if self.count_untouched(entry, executable, into) {
+            return true;
+        }
+        // If this fails, creating the file fails too and says so.
+        let _ = unlinkat(into, &*entry.name, UnlinkatFlags::NoRemoveDir);
+        false
+    }
+
+    /// Whether a file is still as we wrote it; if so, it counts as taken over.
+    pub(super) fn count_untouched(&mut self, entry: &Entry, executable: bool, into: BorrowedFd<'_>) -> bool {
         let untouched = fstatat(into, &*entry.name, AtFlags::AT_SYMLINK_NOFOLLOW)
             .ok()
             .filter(|stat| {
@@ -161,11 +205,7 @@ impl<'a, 'repository> Export<'a, 'repository> {
                 self.tally.linked += 1;
                 true
             }
-            None => {
-                // If this fails, creating the file fails too and says so.
-                let _ = unlinkat(into, &*entry.name, UnlinkatFlags::NoRemoveDir);
-                false
-            }
+            None => false,
         }
     }
 
@@ -182,6 +222,7 @@ impl<'a, 'repository> Export<'a, 'repository> {
         fchmod(&file, mode)?;
         let time = TimeSpec::new(self.now, stamp(entry.oid));
         futimens(&file, &time, &time)?;
+        self.unflushed.note(file.as_fd())?;
         Ok(())
     }
 }

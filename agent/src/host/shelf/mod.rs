@@ -15,6 +15,7 @@ mod failpoint;
 mod fault;
 mod forest;
 mod names;
+mod remake;
 mod stage;
 mod tree;
 
@@ -125,7 +126,8 @@ impl Shelf {
         match step {
             Move::ClearLink => self.clear_link(),
             Move::ClearPart(commit) => self.clear_part(commit),
-            Move::Stage(commit) => self.stage(commit, remote, stop),
+            Move::Stage(commit) => self.stage(commit, None, remote, stop),
+            Move::Remake { old, new } => self.stage(new, Some(old), remote, stop),
             Move::Switch(commit) => self.switch(commit),
             Move::Prune(commit) => self.prune(commit),
             Move::Nothing => Ok(()),
@@ -187,15 +189,20 @@ impl Shelf {
         if self.linked().as_ref() == Some(commit) {
             return Err(ShelfError::IsCurrent(commit.clone()));
         }
-        let (release, part) = (self.release_path(commit), self.part_path(commit));
-        self.clear_part(commit)?;
         point("prune.before");
-        fs::rename(&release, &part).map_err(ShelfError::disk("retire", &release))?;
-        flush_folder(&self.root.join(RELEASES))?;
+        self.retire(commit)?;
         point("prune.middle");
         self.clear_part(commit)?;
         point("prune.after");
         Ok(())
+    }
+
+    /// From now on it is not whole any more, whatever happens to it.
+    fn retire(&self, commit: &CommitId) -> Result<(), ShelfError> {
+        let (release, part) = (self.release_path(commit), self.part_path(commit));
+        self.clear_part(commit)?;
+        fs::rename(&release, &part).map_err(ShelfError::disk("retire", &release))?;
+        flush_folder(&self.root.join(RELEASES))
     }
 }
 

@@ -3,12 +3,12 @@
 //! It refuses to know whether the release will ever be current.
 
 use std::fs::{self, File};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use cartridge_protocol::CommitId;
 use git2::{Oid, Repository};
-use nix::unistd::syncfs;
+use nix::sys::stat::{Mode, fchmod};
 
 use super::export::{Base, Export, Tally};
 use super::failpoint::point;
@@ -21,23 +21,39 @@ use crate::host::git::{self, Remote, Stop};
 const MAX_PACKS: usize = 40;
 
 impl Shelf {
-    /// Fetches and writes `commit`; afterwards it is whole, or there is nothing of it.
-    pub(super) fn stage(&self, commit: &CommitId, remote: &Remote, stop: &Stop) -> Result<(), ShelfError> {
+    /// Fetches and writes `commit`; afterwards it is whole, or there is nothing of it. It is made out of `old`
+    /// if that is still there; whatever comes of it, `old` may be gone then.
+    pub(super) fn stage(
+        &self,
+        commit: &CommitId,
+        old: Option<&CommitId>,
+        remote: &Remote,
+        stop: &Stop,
+    ) -> Result<(), ShelfError> {
+        if let Some(old) = old.filter(|old| self.linked().as_ref() == Some(*old)) {
+            return Err(ShelfError::IsCurrent(old.clone()));
+        }
         if self.release_path(commit).is_dir() {
             return Ok(());
         }
         self.clear_part(commit)?;
-        let sealed = self.fetch_write_seal(commit, remote, stop);
+        let sealed = self.fetch_write_seal(commit, old, remote, stop);
         // SAFETY: hands free memory back to the machine. A fetch needs much, and the next may be days away.
         unsafe { libc::malloc_trim(0) };
         sealed
     }
 
-    fn fetch_write_seal(&self, commit: &CommitId, remote: &Remote, stop: &Stop) -> Result<(), ShelfError> {
+    fn fetch_write_seal(
+        &self,
+        commit: &CommitId,
+        old: Option<&CommitId>,
+        remote: &Remote,
+        stop: &Stop,
+    ) -> Result<(), ShelfError> {
         point("fetch.before");
         let repository = self.fetched(commit, remote, stop)?;
         point("fetch.after");
-        let written = self.write(&repository, commit, stop);
+        let written = self.write(&repository, commit, old, stop);
         let sealed = written.and_then(|tally| self.seal(commit).map(|()| tally));
         match &sealed {
             Ok(tally) => tracing::info!(
@@ -45,6 +61,10 @@ impl Shelf {
             ),
             // Make room at once: the disk may be full. What cannot be removed now is the next move's work.
             Err(_) => self.clear_part(commit).unwrap_or_default(),
+        }
+        if let Some(old) = old {
+            // What was of no use; if it cannot be removed now, that is the next move's work.
+            self.clear_part(old).unwrap_or_default();
         }
         sealed.map(|_| ())
     }
@@ -75,46 +95,69 @@ impl Shelf {
         }
     }
 
-    fn write(&self, repository: &Repository, commit: &CommitId, stop: &Stop) -> Result<Tally, ShelfError> {
+    fn write(
+        &self,
+        repository: &Repository,
+        commit: &CommitId,
+        old: Option<&CommitId>,
+        stop: &Stop,
+    ) -> Result<Tally, ShelfError> {
         let part = self.part_path(commit);
+        let explain = |trouble| match trouble {
+            Trouble::Refused(refusal) => ShelfError::Refused {
+                commit: commit.clone(),
+                refusal,
+            },
+            Trouble::Damaged(reason) => self.throw_away(&reason),
+            Trouble::Disk(source) => ShelfError::Disk {
+                what: "write a release to",
+                path: part.clone(),
+                source,
+            },
+            Trouble::Stopped => ShelfError::Stopped,
+        };
+        let odb = |error: git2::Error| explain(error.into());
+        let root = tree_of(repository, commit).map_err(odb)?;
+        let mut forest = Forest::new(repository.odb().map_err(odb)?, self.limits);
+        let expected = forest.survey(root).map_err(explain)?;
+
         fs::create_dir(&part).map_err(ShelfError::disk("make", &part))?;
         point("stage.before");
         let folder: OwnedFd = File::open(&part).map_err(ShelfError::disk("open", &part))?.into();
-        let tally = self
-            .export(repository, commit, &folder, stop)
-            .map_err(|trouble| match trouble {
-                Trouble::Refused(refusal) => ShelfError::Refused {
-                    commit: commit.clone(),
-                    refusal,
-                },
-                Trouble::Damaged(reason) => self.throw_away(&reason),
-                Trouble::Disk(source) => ShelfError::Disk {
-                    what: "write a release to",
-                    path: part.clone(),
-                    source,
-                },
-                Trouble::Stopped => ShelfError::Stopped,
-            })?;
+        fchmod(&folder, Mode::from_bits_truncate(0o755)).map_err(|error| explain(error.into()))?;
+        let base = self.base(repository);
+        let export = Export::new(&mut forest, expected, stop);
+        let (tally, unflushed) = match self.retired(repository, old)? {
+            Some((tree, old)) => export.remake(root, &folder, (tree, &old), base),
+            None => export.run(root, &folder, base),
+        }
+        .map_err(explain)?;
         point("stage.after");
         point("flush.before");
-        syncfs(&folder).map_err(|error| ShelfError::disk("flush", &part)(error.into()))?;
+        let flushed = unflushed.flush(folder.as_fd());
+        flushed.map_err(|error| ShelfError::disk("flush", &part)(error.into()))?;
         point("flush.after");
         Ok(tally)
     }
 
-    fn export(
+    /// The release to make another one out of, no longer whole, if its commit is still known.
+    fn retired(
         &self,
         repository: &Repository,
-        commit: &CommitId,
-        folder: &OwnedFd,
-        stop: &Stop,
-    ) -> Result<Tally, Trouble> {
-        nix::sys::stat::fchmod(folder, nix::sys::stat::Mode::from_bits_truncate(0o755))?;
-        let root = tree_of(repository, commit)?;
-        let mut forest = Forest::new(repository.odb()?, self.limits);
-        let expected = forest.survey(root)?;
-        let base = self.base(repository);
-        Export::new(&mut forest, expected, stop).run(root, folder, base)
+        old: Option<&CommitId>,
+    ) -> Result<Option<(Oid, OwnedFd)>, ShelfError> {
+        let Some(old) = old.filter(|old| self.release_path(old).is_dir()) else {
+            return Ok(None);
+        };
+        let Ok(tree) = tree_of(repository, old) else {
+            return Ok(None);
+        };
+        point("remake.before");
+        self.retire(old)?;
+        point("remake.retired");
+        let part = self.part_path(old);
+        let folder = File::open(&part).map_err(ShelfError::disk("open", &part))?;
+        Ok(Some((tree, folder.into())))
     }
 
     /// The release to take files over from: the current one, else the newest whose commit is still known.

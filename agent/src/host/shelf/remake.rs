@@ -1,0 +1,178 @@
+//! Makes a release out of an older one that is no longer needed: what did not change stays where it is.
+//!
+//! Linking ten thousand files costs a hundred times what looking at them costs. Nothing in the older release is
+//! trusted that could not be taken over by a link too: a file stays only if the commit says the same as before and
+//! it is still as it was written; everything else is removed and made anew. It refuses to know which release is
+//! not needed.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+use git2::Oid;
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, openat, readlinkat, renameat};
+use nix::sys::stat::{Mode, SFlag, fchmod, fstat, fstatat};
+use nix::unistd::{UnlinkatFlags, fsync, syncfs, unlinkat};
+
+use super::export::{Base, Export, FOLDER, Tally};
+use super::failpoint::point;
+use super::fault::Trouble;
+use super::tree::{Entry, Kind, find};
+
+/// Most files and folders that are flushed one by one; more are flushed with the whole file system.
+const MOST_FLUSHED: usize = 64;
+
+/// What has to reach the disk before the release is sealed.
+#[derive(Default)]
+pub(super) struct Unflushed {
+    handles: Vec<OwnedFd>,
+    many: bool,
+}
+
+impl Unflushed {
+    /// Too much to count.
+    pub(super) fn everything() -> Self {
+        Self {
+            handles: Vec::new(),
+            many: true,
+        }
+    }
+
+    pub(super) fn note(&mut self, handle: BorrowedFd<'_>) -> io::Result<()> {
+        if !self.many && self.handles.len() < MOST_FLUSHED {
+            self.handles.push(handle.try_clone_to_owned()?);
+        } else {
+            *self = Self::everything();
+        }
+        Ok(())
+    }
+
+    /// Blocks until all of it is on the disk; `root` is where it all lies.
+    pub(super) fn flush(self, root: BorrowedFd<'_>) -> Result<(), Errno> {
+        if self.many {
+            return syncfs(root);
+        }
+        self.handles.iter().try_for_each(fsync)?;
+        fsync(root)
+    }
+}
+
+impl Export<'_, '_> {
+    /// Makes `root` in `into`, which is empty, out of what lies in `old`, which was `before`.
+    pub(super) fn remake(
+        mut self,
+        root: Oid,
+        into: &OwnedFd,
+        (before, old): (Oid, &OwnedFd),
+        base: Option<Base>,
+    ) -> Result<(Tally, Unflushed), Trouble> {
+        let wanted = self.forest.tree(root, &self.path)?;
+        let known = self.forest.tree(before, &self.path)?;
+        for entry in wanted.iter() {
+            let alike = find(&known, &entry.name).is_some_and(|old| old.kind == entry.kind);
+            // What is not there any more is made anew.
+            if alike && let Err(error) = renameat(old, &*entry.name, into, &*entry.name) {
+                tracing::debug!(%error, "a file of an older release is gone");
+            }
+        }
+        point("remake.moved");
+        self.unflushed = Unflushed::default();
+        self.mend(root, Some(before), into.as_fd(), base.as_ref())?;
+        self.finished()
+    }
+
+    fn mend(
+        &mut self,
+        tree: Oid,
+        before: Option<Oid>,
+        folder: BorrowedFd<'_>,
+        base: Option<&Base>,
+    ) -> Result<(), Trouble> {
+        let entries = self.forest.tree(tree, &self.path)?;
+        let known = before.and_then(|tree| self.forest.tree(tree, &self.path).ok());
+        let of_base = base.and_then(|base| self.forest.tree(base.tree, &self.path).ok());
+        let there = names_in(folder)?;
+        let mut changed = false;
+        for name in there.iter().filter(|name| find(&entries, name).is_none()) {
+            remove(folder, name)?;
+            changed = true;
+        }
+        for entry in entries.iter() {
+            self.next_entry()?;
+            self.path.push(entry.name.clone());
+            let was = known.as_ref().and_then(|known| find(known, &entry.name));
+            let present = there.contains(&entry.name);
+            let old = of_base.as_ref().and_then(|old| find(old, &entry.name));
+            let base = base.zip(old);
+            if !(present && self.keep(entry, was, folder, base)?) {
+                if present {
+                    remove(folder, &entry.name)?;
+                }
+                self.make(entry, folder, base)?;
+                changed = true;
+            }
+            self.path.pop();
+            self.tally.entries += 1;
+        }
+        if changed {
+            self.unflushed.note(folder)?;
+        }
+        Ok(())
+    }
+
+    /// Whether what is there may stay; a folder is looked into.
+    fn keep(
+        &mut self,
+        entry: &Entry,
+        was: Option<&Entry>,
+        folder: BorrowedFd<'_>,
+        base: Option<(&Base, &Entry)>,
+    ) -> Result<bool, Trouble> {
+        match entry.kind {
+            Kind::File { executable } => {
+                Ok(was == Some(entry) && self.count_untouched(entry, executable, folder))
+            }
+            Kind::Link => {
+                let target = self.forest.blob(entry, &self.path)?;
+                Ok(readlinkat(folder, &*entry.name).is_ok_and(|there| there.as_bytes() == target.data()))
+            }
+            Kind::Folder => {
+                let Ok(inner) = openat(folder, &*entry.name, FOLDER, Mode::empty()) else {
+                    return Ok(false);
+                };
+                let mode = Mode::from_bits_truncate(0o755);
+                if fstat(&inner)?.st_mode != SFlag::S_IFDIR.bits() | mode.bits() {
+                    fchmod(&inner, mode)?;
+                }
+                let before = was.filter(|was| was.kind == Kind::Folder).map(|was| was.oid);
+                let base = base.and_then(|(base, old)| base.inner(old));
+                self.mend(entry.oid, before, inner.as_fd(), base.as_ref())?;
+                Ok(true)
+            }
+        }
+    }
+}
+
+/// A folder's names. It is open already: no name is followed to it.
+fn names_in(folder: BorrowedFd<'_>) -> io::Result<BTreeSet<Vec<u8>>> {
+    std::fs::read_dir(by_handle(folder))?
+        .map(|entry| Ok(entry?.file_name().into_vec()))
+        .collect()
+}
+
+fn by_handle(folder: BorrowedFd<'_>) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd()))
+}
+
+/// Removes a name, whatever it is; links are not followed.
+fn remove(folder: BorrowedFd<'_>, name: &[u8]) -> Result<(), Trouble> {
+    let stat = fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+    if SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFDIR {
+        let path = by_handle(folder).join(std::ffi::OsStr::from_bytes(name));
+        return Ok(std::fs::remove_dir_all(path)?);
+    }
+    Ok(unlinkat(folder, name, UnlinkatFlags::NoRemoveDir)?)
+}
