@@ -52,7 +52,8 @@ fn lines(found: &Value) -> Vec<String> {
     if found["orderedSize"].is_u64() {
         lines.push(format!("ordered size: {}", text(&found["orderedSize"])));
     }
-    if decision.is_object() {
+    // While paused nothing is decided, and there is nothing to show.
+    if decision["factor"].as_str().is_some_and(|factor| !factor.is_empty()) {
         let figures = [&decision["factor"], &decision["required"], &decision["target"]].map(text);
         lines.push(format!(
             "factor: {}, required {}, target {}",

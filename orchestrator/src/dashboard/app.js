@@ -143,8 +143,7 @@ function decisionOf(cluster) {
     return box;
   }
   if (decision.frozen) box.append(make("p", "frozen", "frozen: " + decision.frozen));
-  const target = "wants " + decision.target + (decision.factor ? " because of " + decision.factor : "");
-  box.append(make("p", "target", target));
+  if (decision.factor) box.append(make("p", "target", "wants " + decision.target + " because of " + decision.factor));
   for (const text of [decision.inputs, ...list(decision.forecast).map(forecastText), ...list(decision.notes)]) {
     if (text && text !== decision.frozen) box.append(make("p", "", text));
   }

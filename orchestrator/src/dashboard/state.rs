@@ -28,7 +28,9 @@ pub fn remember(history: &mut BTreeMap<ClusterId, History>, known: &Known<'_>) {
         if points.len() == MAX_POINTS {
             points.pop_front();
         }
-        let required = cluster.decision.as_ref().map(|row| row.required);
+        // While paused nothing is decided: that is a gap, not a zero.
+        let decided = cluster.decision.as_ref().filter(|row| !row.factor.is_empty());
+        let required = decided.map(|row| row.required);
         points.push_back((cluster.in_flight, required, cluster.active));
     }
 }

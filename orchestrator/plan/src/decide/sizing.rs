@@ -55,6 +55,10 @@ pub(super) fn decide(draft: &mut Draft<'_>, application: &ApplicationId) -> Size
         };
         let report = draft.report(&id);
         report.target = size.target;
+        report.required = size.required;
+        if report.inputs.is_empty() {
+            report.inputs.clone_from(&size.reason);
+        }
         report.factor.clone_from(&size.factor);
         sizes.insert(id, size);
     }
