@@ -64,6 +64,14 @@ impl Plan {
 
     /// Adds everything and deploys it.
     pub async fn deploy(&self, api: &Api) -> Result<(), ApiFault> {
+        self.add(api).await?;
+        let policy = format!("{}-policy", self.application);
+        let path = format!("/api/applications/{}/deploy/{policy}", self.application);
+        api.post(&path, None).await
+    }
+
+    /// Adds everything without deploying it.
+    pub async fn add(&self, api: &Api) -> Result<(), ApiFault> {
         let named = |suffix: &str| format!("{}-{suffix}", self.application);
         for partition in self.network_partitions() {
             api.post("/api/networkPartitions", Some(&partition)).await?;
@@ -77,16 +85,7 @@ impl Plan {
         let policy =
             json!({"id": named("policy"), "algorithm": "one-after-another", "networkPartitions": names});
         api.post("/api/applicationPolicies", Some(&policy)).await?;
-        api.post("/api/applications", Some(&self.blueprint())).await?;
-        api.post(
-            &format!(
-                "/api/applications/{}/deploy/{}",
-                self.application,
-                named("policy")
-            ),
-            None,
-        )
-        .await
+        api.post("/api/applications", Some(&self.blueprint())).await
     }
 
     fn network_partitions(&self) -> Vec<Value> {
