@@ -19,7 +19,7 @@ demo: ## the whole loop on this machine, narrated; CHECK=1 ends with a verdict
 test: ## install what is missing, then every test
 	@tests/install test
 	cargo build --workspace --bins --examples $(crash)
-	cargo test --workspace $(crash)
+	cargo test --workspace --no-fail-fast $(crash)
 
 bench: ## every figure we claim, each beside its peer
 	@tests/install bench
