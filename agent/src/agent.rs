@@ -187,7 +187,7 @@ impl Agent {
         if self.sample_at <= now {
             self.sample_at = beat::next(now, self.interval(|d| d.sample_interval_ms));
             self.uplink.outbox.measured(self.sampler.sample());
-            orphans::reap();
+            orphans::reap(self.sampler.own_children());
             self.ask_for_reading(now, true);
         } else {
             self.ask_for_reading(now, false);

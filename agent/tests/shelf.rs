@@ -95,18 +95,19 @@ fn three_releases(repo: &Repo) -> [CommitId; 4] {
     ] {
         repo.write(name, format!("content of {name}"));
     }
-    std::os::unix::fs::symlink("same", repo.path().join("link")).unwrap();
+    std::os::unix::fs::symlink("same", repo.path().join("link")).expect("a file system that works");
     [1, 2, 3, 4].map(|n| {
         repo.write("changing/number", format!("{n}"));
         repo.write(&format!("only-in-{n}"), format!("{n}"));
         if n > 1 {
-            std::fs::remove_file(repo.path().join(format!("only-in-{}", n - 1))).unwrap();
+            std::fs::remove_file(repo.path().join(format!("only-in-{}", n - 1)))
+                .expect("a file system that works");
         }
         if n == 4 {
             // From a folder to a file, and the other way round.
-            std::fs::remove_dir_all(repo.path().join("folder/deep")).unwrap();
+            std::fs::remove_dir_all(repo.path().join("folder/deep")).expect("a file system that works");
             repo.write("folder/deep", "a file now");
-            std::fs::remove_file(repo.path().join("same")).unwrap();
+            std::fs::remove_file(repo.path().join("same")).expect("a file system that works");
             repo.write("same/inner", "a folder now");
         }
         repo.commit()

@@ -32,6 +32,18 @@ pub struct TaskStat {
     pub started: u64,
     /// Resident pages.
     pub pages: u64,
+    /// Page faults so far: whoever does anything at all has some.
+    pub faults: u64,
+}
+
+impl TaskStat {
+    /// Not a tick used, no fault, no thread more or less: nothing was started either.
+    pub const fn is_as_quiet_as(&self, before: &Self) -> bool {
+        self.started == before.started
+            && self.ticks == before.ticks
+            && self.faults == before.faults
+            && self.threads == before.threads
+    }
 }
 
 /// Reads `/proc/<pid>/stat`. The name in parentheses may itself hold blanks and parentheses.
@@ -52,6 +64,7 @@ pub fn task_stat(text: &str) -> Result<TaskStat, Fault> {
         threads: number(20, "num_threads")?,
         started: number(22, "starttime")?,
         pages: number(24, "rss")?,
+        faults: number(10, "minflt")?.saturating_add(number(12, "majflt")?),
     })
 }
 
@@ -206,7 +219,8 @@ mod tests {
                 ticks: 300,
                 threads: 3,
                 started: 9000,
-                pages: 640
+                pages: 640,
+                faults: 4
             }
         );
     }
@@ -239,6 +253,21 @@ mod tests {
     }
 
     #[test]
+    fn a_process_is_quiet_only_while_nothing_counts_up() {
+        let before = task_stat(STAT).unwrap();
+        assert!(before.is_as_quiet_as(&before));
+        for (was, is) in [
+            (" 250 ", " 251 "),
+            (" 9000 ", " 9001 "),
+            (" 20 0 3 ", " 20 0 4 "),
+            (" 1 2 3 4 250", " 2 2 3 4 250"),
+        ] {
+            let after = task_stat(&STAT.replacen(was, is, 1)).unwrap();
+            assert!(!after.is_as_quiet_as(&before), "{is}");
+        }
+    }
+
+    #[test]
     fn cpu_time_of_a_reused_process_number_is_not_compared() {
         let stat = |ticks, started| TaskStat {
             loads: false,
@@ -246,6 +275,7 @@ mod tests {
             threads: 1,
             started,
             pages: 0,
+            faults: 0,
         };
         let (mut before, mut after) = (Ticks::default(), Ticks::default());
         before.note(1, &stat(1000, 5));

@@ -35,23 +35,28 @@ fn with<T>(change: impl FnOnce(&mut BTreeSet<i32>) -> T) -> T {
     change(&mut AWAITED.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Reaps orphans that have ended; never waits.
-pub fn reap() {
-    for pid in orphans() {
+/// Reaps orphans that have ended, of all the agent's `children` at this moment; never waits.
+pub fn reap(children: impl Iterator<Item = i32>) {
+    for pid in among(children.collect()) {
         let _ = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
     }
 }
 
-/// Children that nobody awaits. Awaited ones that are gone are forgotten on the way.
-fn orphans() -> Vec<i32> {
+fn children() -> BTreeSet<i32> {
     let agent = std::process::id();
-    let Ok(text) = std::fs::read_to_string(format!("/proc/self/task/{agent}/children")) else {
-        return Vec::new();
-    };
-    let children: BTreeSet<i32> = text
+    std::fs::read_to_string(format!("/proc/self/task/{agent}/children"))
+        .unwrap_or_default()
         .split_ascii_whitespace()
         .filter_map(|pid| pid.parse().ok())
-        .collect();
+        .collect()
+}
+
+/// Those of all `children` that nobody awaits. Awaited ones that are gone are forgotten on the way.
+fn among(children: BTreeSet<i32>) -> Vec<i32> {
+    // None at all is what a file that could not be read looks like, too.
+    if children.is_empty() {
+        return Vec::new();
+    }
     with(|awaited| {
         awaited.retain(|pid| children.contains(pid));
         children.difference(awaited).copied().collect()
@@ -76,12 +81,12 @@ pub async fn end() {
 }
 
 fn none_left() -> bool {
-    reap();
-    orphans().is_empty()
+    reap(children().into_iter());
+    among(children()).is_empty()
 }
 
 fn signal_all(signal: Signal) {
-    for pid in orphans() {
+    for pid in among(children()) {
         match kill(Pid::from_raw(pid), signal) {
             Ok(()) | Err(Errno::ESRCH) => {}
             Err(error) => tracing::debug!(pid, %error, "cannot be ended"),

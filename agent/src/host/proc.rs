@@ -1,6 +1,7 @@
 //! Measures the member: bounded reads of procfs and cgroup files. What the texts mean, the plan knows.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::time::Instant;
@@ -9,7 +10,11 @@ use cartridge_agent_plan::sample::{self, Cgroup, Fault, TaskStat, Ticks};
 use cartridge_protocol::sample::{Sample, Scope};
 
 /// Longest file read.
-const MOST_BYTES: u64 = 256 << 10;
+const MOST_BYTES: usize = 256 << 10;
+/// A read that gives less has come to the end of a file of procfs.
+const CERTAINLY_ALL: usize = 1024;
+/// Samples for which a process that does nothing is not looked at more closely.
+const QUIET_FOR: u32 = 4;
 /// Most processes followed, and most tasks of one.
 const MOST_TASKS: usize = 4096;
 
@@ -24,7 +29,19 @@ pub struct Sampler {
     page: u64,
     hertz: f64,
     agent: u32,
-    text: String,
+    bytes: Vec<u8>,
+    /// The agent's own children as last seen.
+    children: Vec<u32>,
+    /// Processes that were looked at closely, and when.
+    known: BTreeMap<u32, Known>,
+}
+
+/// A process that was looked at closely.
+struct Known {
+    stat: TaskStat,
+    children: Vec<u32>,
+    /// Samples since then.
+    age: u32,
 }
 
 struct Before {
@@ -66,33 +83,41 @@ impl Sampler {
             #[allow(clippy::cast_precision_loss, reason = "100 on Linux")]
             hertz: constant(nix::unistd::SysconfVar::CLK_TCK, 100) as f64,
             agent,
-            text: String::new(),
+            bytes: Vec::new(),
+            children: Vec::new(),
+            known: BTreeMap::new(),
         };
         sampler.memory_total = memory_total();
         sampler.own = sampler.find_own();
         sampler
     }
 
-    fn read(&mut self, path: &str) -> Option<&str> {
-        self.text.clear();
-        File::open(path)
-            .ok()?
-            .take(MOST_BYTES)
-            .read_to_string(&mut self.text)
-            .ok()?;
-        Some(&self.text)
+    fn read(&mut self, path: &str) -> Option<Cow<'_, str>> {
+        let mut file = File::open(path).ok()?;
+        let mut filled = 0;
+        loop {
+            if filled == self.bytes.len() {
+                self.bytes.resize((filled * 2).clamp(4096, MOST_BYTES), 0);
+            }
+            let count = file.read(&mut self.bytes[filled..]).ok()?;
+            filled += count;
+            // The kernel gives a page at a time, cut between lines: much less is the end, and needs no second look.
+            if count < CERTAINLY_ALL || filled >= MOST_BYTES {
+                return Some(String::from_utf8_lossy(&self.bytes[..filled]));
+            }
+        }
     }
 
     /// A figure out of a file; absent where either is not as expected.
     fn figure<T>(&mut self, path: &str, read: impl FnOnce(&str) -> Result<T, Fault>) -> Option<T> {
         let text = self.read(path)?;
-        read(text)
+        read(&text)
             .inspect_err(|fault| tracing::debug!(path, %fault, "no figure"))
             .ok()
     }
 
     fn find_own(&mut self) -> Option<Own> {
-        let cgroup = sample::cgroup(self.read("/proc/self/cgroup")?)?;
+        let cgroup = sample::cgroup(&self.read("/proc/self/cgroup")?)?;
         let own = match cgroup {
             Cgroup::V2(path) => {
                 let folder = format!("/sys/fs/cgroup{}", path.trim_end_matches('/'));
@@ -112,7 +137,7 @@ impl Sampler {
         let all_mine = |sampler: &mut Self, folder: &str| {
             sampler
                 .read(&format!("{folder}/cgroup.procs"))
-                .is_some_and(|text| sample::is_own(text, agent))
+                .is_some_and(|text| sample::is_own(&text, agent))
         };
         (all_mine(self, &own.memory) && all_mine(self, &own.cpu)).then_some(own)
     }
@@ -218,14 +243,21 @@ impl Sampler {
         }
     }
 
+    /// The agent's own children as of the newest sample.
+    pub fn own_children(&self) -> impl Iterator<Item = i32> {
+        self.children.iter().filter_map(|pid| i32::try_from(*pid).ok())
+    }
+
     /// Walks down from the agent's own children; /proc as a whole is never listed.
     fn descendants(&mut self) -> Seen {
         let mut seen = Seen::default();
-        let mut known = BTreeSet::new();
+        let mut visited = BTreeSet::new();
+        let mut known = std::mem::take(&mut self.known);
         let agent = self.agent;
-        let mut waiting = self.children(agent, agent);
+        self.children = self.children_of(agent, agent);
+        let mut waiting = self.children.clone();
         while let Some(pid) = waiting.pop() {
-            if known.len() == MOST_TASKS || !known.insert(pid) {
+            if visited.len() == MOST_TASKS || !visited.insert(pid) {
                 continue;
             }
             let Some(stat) = self.figure(&format!("/proc/{pid}/stat"), sample::task_stat) else {
@@ -233,33 +265,50 @@ impl Sampler {
             };
             seen.pages += stat.pages;
             seen.ticks.note(pid, &stat);
-            self.tasks(pid, &stat, &mut seen, &mut waiting);
+            seen.loads += u32::from(stat.loads);
+            let before = known.remove(&pid);
+            let closely = match before.filter(|b| b.age < QUIET_FOR && stat.is_as_quiet_as(&b.stat)) {
+                Some(quiet) => Known {
+                    age: quiet.age + 1,
+                    ..quiet
+                },
+                None => Known {
+                    children: self.look_closely(pid, &stat, &mut seen.loads),
+                    stat,
+                    age: 0,
+                },
+            };
+            waiting.extend(&closely.children);
+            self.known.insert(pid, closely);
         }
         seen
     }
 
-    fn tasks(&mut self, pid: u32, stat: &TaskStat, seen: &mut Seen, waiting: &mut Vec<u32>) {
+    /// Adds what the threads load, but for the first, which is known; returns all children.
+    fn look_closely(&mut self, pid: u32, stat: &TaskStat, loads: &mut u32) -> Vec<u32> {
         if stat.threads <= 1 {
-            seen.loads += u32::from(stat.loads);
-            waiting.extend(self.children(pid, pid));
-            return;
+            return self.children_of(pid, pid);
         }
         let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
-            return;
+            return Vec::new();
         };
         let tasks = entries
             .flatten()
             .filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
+        let mut children = Vec::new();
         for task in tasks.take(MOST_TASKS) {
-            let of_task = self.figure(&format!("/proc/{pid}/task/{task}/stat"), sample::task_stat);
-            seen.loads += u32::from(of_task.is_some_and(|s| s.loads));
-            waiting.extend(self.children(pid, task));
+            if task != pid {
+                let of_task = self.figure(&format!("/proc/{pid}/task/{task}/stat"), sample::task_stat);
+                *loads += u32::from(of_task.is_some_and(|s| s.loads));
+            }
+            children.extend(self.children_of(pid, task));
         }
+        children
     }
 
-    fn children(&mut self, pid: u32, task: u32) -> Vec<u32> {
+    fn children_of(&mut self, pid: u32, task: u32) -> Vec<u32> {
         self.read(&format!("/proc/{pid}/task/{task}/children"))
-            .map(|text| sample::children(text).collect())
+            .map(|text| sample::children(&text).collect())
             .unwrap_or_default()
     }
 }
@@ -305,27 +354,29 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "a measurement: prints what one sample of three descendants costs"]
-    fn what_a_sample_costs() {
-        let start = || std::process::Command::new("sleep").arg("60").spawn().unwrap();
+    fn a_child_that_appears_is_found() {
         let mut sampler = Sampler::new(0);
-        let mut children = [start(), start(), start()];
-        // The test's thread is not the main one, which is where the agent's own children hang.
-        let begun = Instant::now();
-        for _ in 0..1000 {
-            let mut seen = Seen::default();
-            for child in &children {
-                let stat = sampler
-                    .figure(&format!("/proc/{}/stat", child.id()), sample::task_stat)
-                    .unwrap();
-                sampler.tasks(child.id(), &stat, &mut seen, &mut Vec::new());
-            }
-            sampler.sample();
+        // Not a child of this process's first thread, so that it is looked for from itself.
+        let mut shell = std::process::Command::new("sh")
+            .args(["-c", "read line; sleep 60 & read line; kill $!"])
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (begun, pid) = (Instant::now(), shell.id());
+        let children = |sampler: &mut Sampler| {
+            let stat = sampler
+                .figure(&format!("/proc/{pid}/stat"), sample::task_stat)
+                .unwrap();
+            sampler.look_closely(pid, &stat, &mut 0).len()
+        };
+        assert_eq!(children(&mut sampler), 0);
+        let mut input = shell.stdin.take().unwrap();
+        std::io::Write::write_all(&mut input, b"\n").unwrap();
+        while children(&mut sampler) == 0 {
+            assert!(begun.elapsed().as_secs() < 30, "the child was not found");
+            std::thread::yield_now();
         }
-        println!("{:?} a sample", begun.elapsed() / 1000);
-        for child in &mut children {
-            child.kill().unwrap();
-            child.wait().unwrap();
-        }
+        drop(input);
+        shell.wait().unwrap();
     }
 }
