@@ -21,8 +21,16 @@ fn read(path: &str) -> String {
 
 /// README and every page, by name.
 fn pages() -> Vec<(String, String)> {
-    let folder = std::fs::read_dir(root().join("docs")).unwrap();
-    let names = folder.map(|entry| format!("docs/{}", entry.unwrap().file_name().to_string_lossy()));
+    let folder = std::fs::read_dir(root().join("docs")).expect("there is a folder of pages");
+    let names = folder.map(|entry| {
+        format!(
+            "docs/{}",
+            entry
+                .expect("a folder that can be listed")
+                .file_name()
+                .to_string_lossy()
+        )
+    });
     let mut names: Vec<String> = names.filter(|name| name.ends_with(".md")).collect();
     names.push("README.md".to_owned());
     names

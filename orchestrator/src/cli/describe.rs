@@ -53,7 +53,10 @@ fn lines(found: &Value) -> Vec<String> {
         lines.push(format!("ordered size: {}", text(&found["orderedSize"])));
     }
     // While paused nothing is decided, and there is nothing to show.
-    if decision["factor"].as_str().is_some_and(|factor| !factor.is_empty()) {
+    if decision["factor"]
+        .as_str()
+        .is_some_and(|factor| !factor.is_empty())
+    {
         let figures = [&decision["factor"], &decision["required"], &decision["target"]].map(text);
         lines.push(format!(
             "factor: {}, required {}, target {}",

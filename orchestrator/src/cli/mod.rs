@@ -294,7 +294,12 @@ pub struct TokenOptions {
     #[arg(long, value_enum, default_value_t = crate::auth::Role::Viewer)]
     pub role: crate::auth::Role,
     /// The server's data folder
-    #[arg(long, env = "CARTRIDGE_DATA", default_value = "./cartridge-data", value_name = "DIR")]
+    #[arg(
+        long,
+        env = "CARTRIDGE_DATA",
+        default_value = "./cartridge-data",
+        value_name = "DIR"
+    )]
     pub data: PathBuf,
 }
 
