@@ -49,6 +49,11 @@ pub(crate) async fn forward(
     let Some(route) = table.port(entrance.port).and_then(|port| port.route(name)) else {
         return unavailable("nothing is served on this port any more");
     };
+    let goal = Goal {
+        shared,
+        port: entrance.port,
+        host: name,
+    };
     let mut flight = Flight::begin(&route.load, Instant::now());
     let client_upgrade = headers::wants_upgrade(request.headers())
         .is_some()
@@ -56,7 +61,7 @@ pub(crate) async fn forward(
     let (mut head, body) = request.into_parts();
     prepare(&mut head, &body, entrance.client, host.as_ref());
     let mut carried = Carried::new(head, body);
-    match try_members(shared, route, &mut carried, &mut flight).await {
+    match goal.try_members(route, &mut carried, &mut flight).await {
         Ok((answered, upstream)) => {
             flight.answered();
             let way = Way {
@@ -95,47 +100,65 @@ fn prepare(head: &mut Parts, body: &Incoming, client: IpAddr, host: Option<&Head
     }
 }
 
-/// Tries members in turn until one answers.
-async fn try_members(
-    shared: &Shared,
-    route: &Route,
-    carried: &mut Carried,
-    flight: &mut Flight,
-) -> Result<(Answered, Arc<Upstream>), Response<Answer>> {
-    let mut last = None;
-    let candidates = route.candidates(Instant::now());
-    for upstream in candidates.into_iter().take(shared.limits.attempts) {
-        flight.goes_to(&upstream.member);
-        match exchange(&upstream, carried, &shared.limits).await {
-            Ok(answered) => return Ok((answered, upstream)),
-            Err(failure) => {
-                tracing::debug!(member = %upstream.member, %failure, "member did not answer");
-                let elsewhere = match &failure {
-                    Failure::NotSent(_) | Failure::Closed => true,
-                    Failure::Broken(_) => carried.replayable,
-                    Failure::HalfRequest | Failure::Slow(_) => false,
-                };
-                last = Some((failure, upstream));
-                if !elsewhere {
-                    break;
-                }
-            }
-        }
-    }
-    Err(match last {
-        None => unavailable(&format!("cluster {} has no member ready", route.cluster)),
-        Some((failure, upstream)) => {
-            let status = match failure {
-                Failure::HalfRequest => return Err(words(StatusCode::BAD_REQUEST, &failure.to_string())),
-                Failure::Slow(_) => StatusCode::GATEWAY_TIMEOUT,
-                Failure::NotSent(_) | Failure::Closed | Failure::Broken(_) => StatusCode::BAD_GATEWAY,
+/// What a request is for.
+struct Goal<'a> {
+    shared: &'a Shared,
+    port: u16,
+    host: Option<&'a str>,
+}
+
+impl Goal<'_> {
+    /// Tries members in turn until one answers.
+    async fn try_members(
+        &self,
+        route: &Route,
+        carried: &mut Carried,
+        flight: &mut Flight,
+    ) -> Result<(Answered, Arc<Upstream>), Response<Answer>> {
+        let mut tried: Vec<(Failure, Arc<Upstream>)> = Vec::new();
+        let mut next = route.candidates(Instant::now()).into_iter().next();
+        while let Some(upstream) = next {
+            flight.goes_to(&upstream.member);
+            let failure = match exchange(&upstream, carried, &self.shared.limits).await {
+                Ok(answered) => return Ok((answered, upstream)),
+                Err(failure) => failure,
             };
-            words(
-                status,
-                &format!("member {} did not answer: {failure}", upstream.member),
-            )
+            tracing::debug!(member = %upstream.member, %failure, "member did not answer");
+            let elsewhere = match &failure {
+                Failure::NotSent(_) | Failure::Closed => true,
+                Failure::Broken(_) => carried.replayable,
+                Failure::HalfRequest | Failure::Slow(_) => false,
+            };
+            tried.push((failure, upstream));
+            let again = elsewhere && tried.len() < self.shared.limits.attempts;
+            next = again.then(|| self.other_than(&tried)).flatten();
         }
-    })
+        Err(match tried.pop() {
+            None => unavailable(&format!("cluster {} has no member ready", route.cluster)),
+            Some((failure, upstream)) => nobody_answered(&failure, &upstream),
+        })
+    }
+
+    /// Somebody who takes requests now: the table may have changed while another was tried, and a member that was
+    /// let go of must not be sent anything any more (S14).
+    fn other_than(&self, tried: &[(Failure, Arc<Upstream>)]) -> Option<Arc<Upstream>> {
+        let table = self.shared.table.get();
+        let route = table.port(self.port)?.route(self.host)?;
+        let new = |one: &Arc<Upstream>| !tried.iter().any(|(_, other)| Arc::ptr_eq(one, other));
+        route.candidates(Instant::now()).into_iter().find(new)
+    }
+}
+
+fn nobody_answered(failure: &Failure, last: &Upstream) -> Response<Answer> {
+    let status = match failure {
+        Failure::HalfRequest => return words(StatusCode::BAD_REQUEST, &failure.to_string()),
+        Failure::Slow(_) => StatusCode::GATEWAY_TIMEOUT,
+        Failure::NotSent(_) | Failure::Closed | Failure::Broken(_) => StatusCode::BAD_GATEWAY,
+    };
+    words(
+        status,
+        &format!("member {} did not answer: {failure}", last.member),
+    )
 }
 
 /// How an answer gets back.

@@ -15,6 +15,8 @@ pub struct Limits {
     /// A client must have sent its whole request head within this time; also the longest idle time of a
     /// client's connection.
     pub request_head: Duration,
+    /// A client that takes nothing of its answer for so long, or vanished without a word, is cut off.
+    pub client_stall: Duration,
     /// A connection to a member must stand within this time.
     pub connect: Duration,
     /// A member must begin to answer within this time after the last byte of the request.
@@ -43,6 +45,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             request_head: Duration::from_secs(10),
+            client_stall: Duration::from_secs(60),
             connect: Duration::from_secs(2),
             response_head: Duration::from_secs(60),
             response_idle: Duration::from_secs(300),

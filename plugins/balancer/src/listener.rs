@@ -9,6 +9,7 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
@@ -104,7 +105,19 @@ async fn next_connection(
     let (stream, peer) = socket.accept().await?;
     // Only a matter of speed.
     let _ = stream.set_nodelay(true);
+    watch(&stream, shared.limits.client_stall);
     Ok((stream, peer, permit))
+}
+
+/// Has the kernel give up on a client that takes nothing for so long, or vanished in an idle tunnel. Best effort.
+fn watch(stream: &TcpStream, stall: Duration) {
+    let stall = u32::try_from(stall.as_millis()).unwrap_or(u32::MAX);
+    let watched = setsockopt(stream, sockopt::TcpUserTimeout, &stall)
+        .and_then(|()| setsockopt(stream, sockopt::TcpKeepIdle, &stall.div_ceil(1000).max(1)))
+        .and_then(|()| setsockopt(stream, sockopt::KeepAlive, &true));
+    if let Err(error) = watched {
+        tracing::debug!(%error, "a client that stalls will not be noticed");
+    }
 }
 
 async fn serve(stream: TcpStream, entrance: Entrance, shared: Arc<Shared>) {

@@ -222,3 +222,29 @@ async fn a_protocol_other_than_http_is_refused_by_name() {
     let error = running.set(vec![mail]).await.unwrap_err();
     assert!(error.contains("mail") && error.contains("smtp"), "{error}");
 }
+
+#[tokio::test]
+async fn a_second_try_goes_to_those_that_take_requests_now() {
+    let (a, b, c) = (
+        Member::start("a").await,
+        Member::start("b").await,
+        Member::start("c").await,
+    );
+    c.open_gate();
+    let mut running = Running::with(&[&a, &b]).await;
+    let mut client = running.client().await;
+    let waiting = tokio::spawn(async move { client.get("/gate").await });
+    until("the request arrives", async || (a.hits() == 1).then_some(())).await;
+    running
+        .serve(vec![a.ready(), b.endpoint(EndpointState::Draining), c.ready()])
+        .await;
+    b.open_gate();
+    a.kill().await;
+    let reply = waiting.await.unwrap().unwrap();
+    assert_eq!((reply.status, reply.text.as_str()), (StatusCode::OK, "c"));
+    assert_eq!(
+        b.hits(),
+        0,
+        "it drains: somebody may count on its beginning nothing"
+    );
+}

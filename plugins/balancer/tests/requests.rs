@@ -300,3 +300,38 @@ async fn a_web_socket_passes_through_and_is_in_flight_until_it_closes() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_client_that_does_not_read_its_answer_is_cut_off() {
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = socket.accept().await.unwrap();
+        let _ = stream.read_u8().await;
+        let _ = stream
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n")
+            .await;
+        while stream.write_all(&[b'x'; 1 << 16]).await.is_ok() {}
+    });
+    let mut running = Running::start(Limits {
+        client_stall: Duration::from_secs(1),
+        ..Limits::default()
+    })
+    .await;
+    let mut endpoint = Member::start("large").await.ready();
+    endpoint.ports.insert("http".into(), address.port());
+    running.serve(vec![endpoint]).await;
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        .await
+        .unwrap();
+    until("it is in flight", async || {
+        (running.reading().await.in_flight == 1).then_some(())
+    })
+    .await;
+    until("it is over", async || {
+        (running.reading().await.in_flight == 0).then_some(())
+    })
+    .await;
+}
