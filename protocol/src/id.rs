@@ -3,7 +3,9 @@
 //! An identifier can be a path segment, a label and a host-name part without quoting: that is the point of the
 //! alphabet. This file refuses to know what the things are.
 
-use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Longest identifier accepted, in bytes.
 pub const MAX_ID_BYTES: usize = 200;
@@ -50,16 +52,17 @@ fn check(text: &str) -> Result<(), InvalidId> {
 macro_rules! identifier {
     ($(#[$doc:meta])* $name:ident, $check:path) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        /// Copies share the text.
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+        #[serde(try_from = "String")]
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Accepts a valid identifier.
             pub fn new(text: impl Into<String>) -> Result<Self, InvalidId> {
                 let text = text.into();
                 $check(&text)?;
-                Ok(Self(text))
+                Ok(Self(text.into()))
             }
 
             /// The text.
@@ -84,7 +87,13 @@ macro_rules! identifier {
 
         impl From<$name> for String {
             fn from(id: $name) -> String {
-                id.0
+                id.0.as_ref().to_owned()
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
             }
         }
 
