@@ -7,12 +7,14 @@ mod draining;
 mod endpoints;
 mod shrinking;
 
-use cartridge_protocol::Millis;
+use std::collections::BTreeSet;
+
+use cartridge_protocol::{ApplicationId, Millis};
 
 use crate::decide::{Planned, View};
 use crate::observe::Observations;
 use crate::record::{Entry, Record};
-use crate::world::World;
+use crate::world::{World, member_of};
 
 /// A plan that breaks an invariant; it must not be journaled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,9 +60,48 @@ pub fn check(view: &View<'_>, planned: &Planned) -> Result<(), Broken> {
         let applied = world.apply(&entry, view.now);
         applied.map_err(|fault| broken("S4 one fact after another", fault.to_string()))?;
     }
-    shrinking::most(view.world, &world)?;
-    endpoints::sound(&world)?;
-    endpoints::not_emptied(view.world, &world)
+    let touched = touched(view.world, &world, planned);
+    shrinking::most(view.world, &world, &touched)?;
+    endpoints::sound(&world, &touched)?;
+    endpoints::not_emptied(view.world, &world, &touched)
+}
+
+/// The applications that a plan is about; the endpoints and numbers of others are what they were.
+fn touched(before: &World, after: &World, planned: &Planned) -> BTreeSet<ApplicationId> {
+    let application = |record: &Record| {
+        if let Record::BurstStarted { application, .. }
+        | Record::BurstEnding { application, .. }
+        | Record::BurstEnded { application, .. }
+        | Record::ApplicationUndeployed { application } = record
+        {
+            return Some(application.clone());
+        }
+        let of_member = |world: &World| {
+            let (member, _) = member_of(record)?;
+            Some(world.members.get(member)?.cluster.clone())
+        };
+        let cluster = match record {
+            Record::ClusterResized { cluster, .. }
+            | Record::ReleaseProposed { cluster, .. }
+            | Record::ReleaseAccepted { cluster, .. }
+            | Record::ReleaseRejected { cluster, .. } => Some(cluster.clone()),
+            _ => of_member(after).or_else(|| of_member(before)),
+        }?;
+        let known = after
+            .clusters
+            .get(&cluster)
+            .or_else(|| before.clusters.get(&cluster));
+        known.map(|known| known.application.clone())
+    };
+    let mut touched = BTreeSet::new();
+    for record in &planned.records {
+        match application(record) {
+            Some(application) => _ = touched.insert(application),
+            // What is not known to be narrow concerns all.
+            None => touched.extend(after.applications.keys().cloned()),
+        }
+    }
+    touched
 }
 
 fn broken(invariant: &'static str, problem: String) -> Broken {

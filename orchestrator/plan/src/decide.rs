@@ -47,6 +47,8 @@ pub enum Scope<'a> {
     All,
     /// Those that changed or are due. The empty set selects nothing.
     Clusters(&'a BTreeSet<ClusterId>),
+    /// All clusters of these applications. The empty set selects nothing.
+    Applications(&'a BTreeSet<ApplicationId>),
 }
 
 /// What to do.
@@ -120,13 +122,18 @@ pub fn decide(view: &View<'_>, scope: Scope<'_>) -> Planned {
 
 /// The applications whose clusters are in scope. Those that do not run have no clusters.
 fn applications(world: &World, scope: Scope<'_>) -> BTreeSet<ApplicationId> {
-    let running = |state: &&ApplicationState| state.status != ApplicationStatus::Created;
+    let running = |state: &ApplicationState| state.status != ApplicationStatus::Created;
     match scope {
         Scope::All => world
             .applications
             .values()
-            .filter(running)
+            .filter(|state| running(state))
             .map(|state| state.blueprint.application_id.clone())
+            .collect(),
+        Scope::Applications(ids) => ids
+            .iter()
+            .filter(|id| world.applications.get(*id).is_some_and(&running))
+            .cloned()
             .collect(),
         Scope::Clusters(ids) => ids
             .iter()

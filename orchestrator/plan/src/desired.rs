@@ -159,7 +159,8 @@ const fn takes_requests(member: &Member) -> bool {
     )
 }
 
-/// Where clients reach an application. Network partitions that are being emptied are left out.
+/// Where clients reach an application. Left out are network partitions that are being emptied, and those whose balancer
+/// does not answer.
 pub fn endpoints(world: &World, application: &ApplicationId) -> Vec<AccessPoint> {
     let mut points = Vec::new();
     if world.is_undeploying(application) {
@@ -169,7 +170,7 @@ pub fn endpoints(world: &World, application: &ApplicationId) -> Vec<AccessPoint>
         let in_use = cluster
             .instances
             .iter()
-            .filter(|(_, instance)| instance.ending.is_none());
+            .filter(|(np, instance)| instance.ending.is_none() && balancer_answers(world, application, np));
         for (np, _) in in_use {
             let ready = endpoints_in(world, cluster, np)
                 .iter()
@@ -185,6 +186,13 @@ pub fn endpoints(world: &World, application: &ApplicationId) -> Vec<AccessPoint>
         }
     }
     points
+}
+
+/// A balancer became ready and was not told to go.
+fn balancer_answers(world: &World, application: &ApplicationId, np: &NetworkPartitionId) -> bool {
+    world
+        .balancer(application, np)
+        .is_some_and(|balancer| world.members_of(balancer).any(|member| member.phase.serves()))
 }
 
 /// The clusters of an application that serve it, in the order of its blueprint: the first of a listener takes the

@@ -15,18 +15,30 @@ const LONGEST_WAIT: u64 = 16_000;
 /// the journal says that a step succeeded or failed. Removals are due at once and always; whoever carries them out
 /// paces the attempts that fail.
 pub fn outstanding(world: &World, now: Millis) -> Vec<Step> {
-    let members = world.members.values();
-    members.filter_map(|member| step(world, member, now)).collect()
+    steps(world, now, |_| true).collect()
+}
+
+/// The same one by one, for the members that `wanted` accepts: nobody needs all steps of a large fleet at once.
+pub fn steps(
+    world: &World,
+    now: Millis,
+    mut wanted: impl FnMut(&Member) -> bool,
+) -> impl Iterator<Item = Step> {
+    let members = world.members.unfinished().filter(move |member| wanted(member));
+    members.filter_map(move |member| step(world, member, now))
 }
 
 /// When the next step that waits is due; None: none waits.
 pub fn next_due(world: &World, now: Millis) -> Option<Millis> {
-    let coming = world.members.values().filter(|member| lacks_instance(member));
+    let coming = world
+        .members
+        .unfinished()
+        .filter(|member| member.lacks_instance());
     coming.map(due).filter(|at| *at > now).min()
 }
 
 fn step(world: &World, member: &Member, now: Millis) -> Option<Step> {
-    if lacks_instance(member) && now >= due(member) {
+    if member.lacks_instance() && now >= due(member) {
         return launch::spec(world, member).map(|spec| Step::Ensure(Box::new(spec)));
     }
     let MemberPhase::Ended { .. } = member.phase else {
@@ -41,11 +53,6 @@ fn step(world: &World, member: &Member, now: Millis) -> Option<Step> {
         member: member.id.clone(),
         incarnation: member.incarnation,
     })
-}
-
-/// An agent may join before its provisioner answers: the answer is wanted all the same.
-const fn lacks_instance(member: &Member) -> bool {
-    matches!(member.phase, MemberPhase::Planned { .. } | MemberPhase::Starting) && member.instance.is_none()
 }
 
 /// Attempts wait 1 s, 2 s, 4 s, … after a failure.

@@ -6,7 +6,7 @@
 
 use std::cmp::Reverse;
 
-use cartridge_protocol::{MemberId, NetworkPartitionId, PartitionId};
+use cartridge_protocol::{ClusterId, MemberId, NetworkPartitionId, PartitionId};
 
 use crate::blueprint::{DeploymentNetworkPartition, NetworkPartition, Partition, PartitionAlgorithm};
 use crate::observe::Observations;
@@ -116,7 +116,10 @@ fn rooms(world: &World, cluster: &Cluster, network_partition: &NetworkPartitionI
     };
     let partitions = policy.partitions.iter().filter_map(|allowed| {
         let place = home.partitions.iter().find(|p| p.id == allowed.id)?;
-        let taken = count(members_in(world, cluster, network_partition).filter(|m| m.partition == place.id));
+        let mut standing = world.members.standing(network_partition, &place.id);
+        let taken = standing
+            .find(|(id, _)| **id == cluster.id)
+            .map_or(0, |(_, count)| count);
         let most = free(world, home, place).map_or(allowed.partition_max, |free| {
             allowed.partition_max.min(taken.saturating_add(free))
         });
@@ -135,14 +138,13 @@ fn rooms(world: &World, cluster: &Cluster, network_partition: &NetworkPartitionI
 /// What the partition's capacity leaves for further members; None: it has no limit.
 fn free(world: &World, home: &NetworkPartition, place: &Partition) -> Option<u32> {
     let capacity = place.capacity()?;
-    let used = count(world.members.values().filter(|member| {
-        let balancer = world
-            .clusters
-            .get(&member.cluster)
-            .is_some_and(|cluster| matches!(cluster.role, Role::Balancer { .. }));
-        !balancer && stands(member) && member.network_partition == home.id && member.partition == place.id
-    }));
-    Some(capacity.saturating_sub(used))
+    let balancer = |id: &ClusterId| {
+        let cluster = world.clusters.get(id);
+        cluster.is_some_and(|cluster| matches!(cluster.role, Role::Balancer { .. }))
+    };
+    let standing = world.members.standing(&home.id, &place.id);
+    let used = standing.filter(|(cluster, _)| !balancer(cluster));
+    Some(used.fold(capacity, |left, (_, count)| left.saturating_sub(count)))
 }
 
 fn policy_part<'a>(
@@ -188,11 +190,9 @@ fn members_in<'a>(
     cluster: &'a Cluster,
     network_partition: &'a NetworkPartitionId,
 ) -> impl Iterator<Item = &'a Member> {
-    cluster
-        .members
-        .iter()
-        .filter_map(|id| world.members.get(id))
-        .filter(move |member| stands(member) && member.network_partition == *network_partition)
+    world
+        .members_in(cluster, network_partition)
+        .filter(|member| stands(member))
 }
 
 /// Whether a member takes up a place: all but the ended do.
@@ -224,10 +224,6 @@ fn strain(seen: &Observations, member: &Member) -> f64 {
 fn number(member: &Member) -> u64 {
     let digits = member.id.as_str().rsplit('-').next();
     digits.and_then(|text| text.parse().ok()).unwrap_or(0)
-}
-
-fn count<'a>(members: impl Iterator<Item = &'a Member>) -> u32 {
-    u32::try_from(members.count()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -23,13 +23,17 @@ mod fold;
 mod fold_clusters;
 mod fold_members;
 mod fold_releases;
+mod members;
 mod read;
+mod shared;
 
 pub(crate) use fits::member_of;
 pub use fold::Inapplicable;
 pub use fold_clusters::{BALANCER_CARTRIDGE, balancer_cluster};
+pub use members::Members;
+pub use shared::Shared;
 
-/// All facts. `Serialize` makes it a snapshot.
+/// All facts. `Serialize` makes it a snapshot. A copy shares what it does not change.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct World {
     /// The last entry applied; 0 = none.
@@ -41,26 +45,26 @@ pub struct World {
     /// Automation is paused: by whom and why (S32).
     pub paused: Option<Paused>,
     /// By type.
-    pub cartridges: BTreeMap<CartridgeType, Cartridge>,
+    pub cartridges: Shared<CartridgeType, Cartridge>,
     /// By id.
-    pub autoscaling_policies: BTreeMap<PolicyId, AutoscalingPolicy>,
+    pub autoscaling_policies: Shared<PolicyId, AutoscalingPolicy>,
     /// By id.
-    pub deployment_policies: BTreeMap<PolicyId, DeploymentPolicy>,
+    pub deployment_policies: Shared<PolicyId, DeploymentPolicy>,
     /// By id.
-    pub application_policies: BTreeMap<PolicyId, ApplicationPolicy>,
+    pub application_policies: Shared<PolicyId, ApplicationPolicy>,
     /// By id.
-    pub network_partitions: BTreeMap<NetworkPartitionId, NetworkPartition>,
+    pub network_partitions: Shared<NetworkPartitionId, NetworkPartition>,
     /// By id.
-    pub applications: BTreeMap<ApplicationId, ApplicationState>,
+    pub applications: Shared<ApplicationId, ApplicationState>,
     /// Clusters of deployed applications, balancer clusters included.
-    pub clusters: BTreeMap<ClusterId, Cluster>,
+    pub clusters: Shared<ClusterId, Cluster>,
     /// Members from planned to removed.
-    pub members: BTreeMap<MemberId, Member>,
+    pub members: Members,
     /// Sealed repository passwords by application, then by alias.
-    pub sealed: BTreeMap<ApplicationId, BTreeMap<String, String>>,
+    pub sealed: Shared<ApplicationId, BTreeMap<String, String>>,
     /// The number of the next member of clusters that no longer exist: ids are not reused after deploying again.
     #[serde(default)]
-    pub retired: BTreeMap<ClusterId, u64>,
+    pub retired: Shared<ClusterId, u64>,
 }
 
 /// Automation is paused.

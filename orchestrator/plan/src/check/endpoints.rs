@@ -1,26 +1,29 @@
 //! What balancers would serve: only members that are ready, of the right cluster and place (S12), and never nobody
 //! where there was somebody (S13).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cartridge_protocol::topology::{EndpointState, Topology};
-use cartridge_protocol::{ClusterId, MemberId};
+use cartridge_protocol::{ApplicationId, ClusterId, MemberId};
 
 use super::{Broken, broken};
 use crate::desired;
 use crate::world::{Member, MemberPhase, Role, World};
 
-fn topologies(world: &World) -> impl Iterator<Item = Topology> + '_ {
-    world
+/// What the balancers of these applications serve.
+fn topologies(world: &World, of: &BTreeSet<ApplicationId>) -> Vec<Topology> {
+    let balancers = world
         .clusters
         .values()
-        .filter(|cluster| matches!(cluster.role, Role::Balancer { .. }))
+        .filter(|cluster| of.contains(&cluster.application) && matches!(cluster.role, Role::Balancer { .. }));
+    balancers
         .filter_map(|cluster| desired::topology(world, &cluster.id))
+        .collect()
 }
 
 /// S12.
-pub(super) fn sound(world: &World) -> Result<(), Broken> {
-    for topology in topologies(world) {
+pub(super) fn sound(world: &World, touched: &BTreeSet<ApplicationId>) -> Result<(), Broken> {
+    for topology in topologies(world, touched) {
         for row in &topology.clusters {
             for endpoint in row.endpoints.iter().filter(|e| e.state == EndpointState::Ready) {
                 let member = world.members.get(&endpoint.member);
@@ -49,12 +52,18 @@ fn may_serve(member: &Member) -> bool {
 }
 
 /// S13: who served before and still could must not be taken out all at once. Deaths do not count: they are no plan.
-pub(super) fn not_emptied(before: &World, after: &World) -> Result<(), Broken> {
-    let now: BTreeMap<(ClusterId, String), Vec<MemberId>> = ready(after);
-    for ((cluster, np), members) in ready(before) {
-        let row_stopped = topologies(after)
+pub(super) fn not_emptied(
+    before: &World,
+    after: &World,
+    touched: &BTreeSet<ApplicationId>,
+) -> Result<(), Broken> {
+    let served = topologies(after, touched);
+    let now: BTreeMap<(ClusterId, String), Vec<MemberId>> = ready(&served);
+    for ((cluster, np), members) in ready(&topologies(before, touched)) {
+        let row_stopped = served
+            .iter()
             .filter(|topology| topology.network_partition.as_str() == np)
-            .flat_map(|topology| topology.clusters)
+            .flat_map(|topology| &topology.clusters)
             .find(|row| row.cluster == cluster)
             .is_none_or(|row| row.stopped);
         let left = now
@@ -75,16 +84,16 @@ pub(super) fn not_emptied(before: &World, after: &World) -> Result<(), Broken> {
     Ok(())
 }
 
-fn ready(world: &World) -> BTreeMap<(ClusterId, String), Vec<MemberId>> {
+fn ready(topologies: &[Topology]) -> BTreeMap<(ClusterId, String), Vec<MemberId>> {
     let mut all = BTreeMap::new();
-    for topology in topologies(world) {
-        for row in topology.clusters {
-            let ready = row
-                .endpoints
-                .into_iter()
-                .filter(|e| e.state == EndpointState::Ready);
-            let key = (row.cluster, topology.network_partition.to_string());
-            all.insert(key, ready.map(|endpoint| endpoint.member).collect::<Vec<_>>());
+    for topology in topologies {
+        for row in &topology.clusters {
+            let ready = row.endpoints.iter().filter(|e| e.state == EndpointState::Ready);
+            let key = (row.cluster.clone(), topology.network_partition.to_string());
+            all.insert(
+                key,
+                ready.map(|endpoint| endpoint.member.clone()).collect::<Vec<_>>(),
+            );
         }
     }
     all.retain(|_, members| !members.is_empty());

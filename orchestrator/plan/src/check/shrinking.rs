@@ -1,6 +1,8 @@
 //! Budget of destruction (S7), ignorance freezes (S8), bounds (S6).
 
-use cartridge_protocol::{MemberId, Millis};
+use std::collections::BTreeSet;
+
+use cartridge_protocol::{ApplicationId, MemberId, Millis};
 
 use super::{Broken, Moment, broken};
 use crate::record::Record;
@@ -143,8 +145,9 @@ pub(super) fn bounds(moment: &Moment<'_>) -> Result<(), Broken> {
 }
 
 /// S6: never more members, those that leave not counted, than are wanted or were there.
-pub(super) fn most(before: &World, after: &World) -> Result<(), Broken> {
-    for cluster in after.clusters.values() {
+pub(super) fn most(before: &World, after: &World, touched: &BTreeSet<ApplicationId>) -> Result<(), Broken> {
+    let concerned = |cluster: &&Cluster| touched.contains(&cluster.application);
+    for cluster in after.clusters.values().filter(concerned) {
         for (np, instance) in &cluster.instances {
             let count = |world: &World| {
                 let ids = world.clusters.get(&cluster.id).map(|cluster| &cluster.members);

@@ -93,7 +93,7 @@ fn fits_without(draft: &mut Draft<'_>, sizes: &Sizes, last: usize) -> bool {
             Err(None) => fits = false,
         }
     }
-    fits && !draft.blind
+    fits && !draft.blind()
 }
 
 /// Err: not now; with a time: not before.

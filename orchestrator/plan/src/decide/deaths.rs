@@ -165,7 +165,7 @@ fn silent(draft: &mut Draft<'_>, id: &ClusterId) {
 
 /// Why silence is rather ours than theirs (S8, S9).
 fn brake(draft: &Draft<'_>, id: &ClusterId) -> Option<String> {
-    if draft.blind {
+    if draft.blind() {
         return Some("nobody is heard at all: we are blind".into());
     }
     let world = draft.world();
@@ -178,7 +178,7 @@ fn brake(draft: &Draft<'_>, id: &ClusterId) -> Option<String> {
         ));
     }
     cluster.instances.keys().find_map(|np| {
-        let tally = draft.tallies.get(np).filter(|tally| tally.brakes())?;
+        let tally = draft.tallies().get(np).filter(|tally| tally.brakes())?;
         Some(format!("{} of {} in {np} are silent", tally.stale, tally.serving))
     })
 }

@@ -3,6 +3,7 @@
 //! This file refuses to decide anything.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use cartridge_protocol::{ApplicationId, ClusterId, Millis, NetworkPartitionId};
@@ -20,29 +21,37 @@ pub(super) struct Draft<'a> {
     pub seen: &'a Observations,
     /// The caller's clock.
     pub now: Millis,
-    /// No serving member of the whole fleet is heard: it is we who are blind (S8).
-    pub blind: bool,
-    /// Serving and stale members per network partition, of all applications.
-    pub tallies: BTreeMap<NetworkPartitionId, Tally>,
+    /// As it was before anything was decided.
+    view: View<'a>,
+    blind: OnceCell<bool>,
+    tallies: OnceCell<BTreeMap<NetworkPartitionId, Tally>>,
     planned: Planned,
     reports: BTreeMap<ClusterId, ClusterReport>,
 }
 
 impl<'a> Draft<'a> {
     pub fn new(view: &View<'a>) -> Self {
-        let tallies = hearing::tally_by_network_partition(view);
-        let fleet = tallies
-            .values()
-            .fold(Tally::default(), |sum, tally| sum.plus(*tally));
         Self {
             world: Cow::Borrowed(view.world),
             seen: view.seen,
             now: view.now,
-            blind: fleet.serving > 0 && fleet.stale == fleet.serving,
-            tallies,
+            view: *view,
+            blind: OnceCell::new(),
+            tallies: OnceCell::new(),
             planned: Planned::default(),
             reports: BTreeMap::new(),
         }
+    }
+
+    /// No serving member of the whole fleet is heard: it is we who are blind (S8).
+    pub fn blind(&self) -> bool {
+        *self.blind.get_or_init(|| hearing::is_blind(&self.view))
+    }
+
+    /// Serving and stale members per network partition, of all applications. Counted only if somebody asks.
+    pub fn tallies(&self) -> &BTreeMap<NetworkPartitionId, Tally> {
+        self.tallies
+            .get_or_init(|| hearing::tally_by_network_partition(&self.view))
     }
 
     /// The world with all that was decided so far.

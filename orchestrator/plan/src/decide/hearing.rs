@@ -79,6 +79,17 @@ pub(super) fn tally(world: &World, seen: &Observations, now: Millis, cluster: &C
     Tally::of(world.members_of(cluster), seen, now)
 }
 
+/// There are serving members, and not one of them is heard. One voice ends the search.
+pub(super) fn is_blind(view: &View<'_>) -> bool {
+    let mut serving = view
+        .world
+        .members
+        .values()
+        .filter(|member| member.phase.serves())
+        .peekable();
+    serving.peek().is_some() && serving.all(|member| silence(view.seen, view.now, member) > FRESH)
+}
+
 /// The tallies of the whole fleet.
 pub(super) fn tally_by_network_partition(view: &View<'_>) -> BTreeMap<NetworkPartitionId, Tally> {
     let mut tallies: BTreeMap<NetworkPartitionId, Tally> = BTreeMap::new();

@@ -87,7 +87,7 @@ pub(super) fn begin(draft: &Draft<'_>, cluster: &Cluster) -> Vec<Record> {
     };
     let mut waiting: Vec<&Member> = world.members_of(cluster).filter(needs).collect();
     let tally = hearing::tally(world, draft.seen, draft.now, cluster);
-    if waiting.is_empty() || draft.blind || tally.freezes() {
+    if waiting.is_empty() || draft.blind() || tally.freezes() {
         return Vec::new();
     }
     // Those that do not serve anyway go first.

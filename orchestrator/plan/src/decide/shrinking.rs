@@ -84,7 +84,7 @@ fn may_take(draft: &mut Draft<'_>, id: &ClusterId, member: &Member) -> Result<()
     if cluster.ordered_size.is_some() {
         return Ok(());
     }
-    if draft.blind || tally.freezes() {
+    if draft.blind() || tally.freezes() {
         return Err(format!(
             "{} of {} members are not heard",
             tally.stale, tally.serving

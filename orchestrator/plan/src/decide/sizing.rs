@@ -95,10 +95,10 @@ fn by_load(draft: &mut Draft<'_>, id: &ClusterId, layout: Layout) -> Size {
     let scaling = ask(draft, cluster, policy, &layout);
     let lately = lately(draft, id, policy, &scaling);
     let blind = draft
-        .blind
+        .blind()
         .then(|| "nobody is heard at all: we are blind".to_owned());
     let frozen = blind.or_else(|| scaling.frozen.as_ref().map(ToString::to_string));
-    let target = if draft.blind {
+    let target = if draft.blind() {
         layout.current().max(layout.floor())
     } else {
         scaling.target

@@ -37,7 +37,7 @@ impl World {
     /// Makes every wait begin now: for a world that was read from a snapshot, so that it equals one that was
     /// replayed now.
     pub fn resume_at(&mut self, now: Millis) {
-        for cluster in self.clusters.values_mut() {
+        let resume = |cluster: &mut super::Cluster| {
             cluster.drains.iter_mut().for_each(|at| *at = now);
             for instance in cluster.instances.values_mut() {
                 instance.since = now;
@@ -46,10 +46,9 @@ impl World {
                     instance.failed = now;
                 }
             }
-        }
-        for member in self.members.values_mut() {
-            member.since = now;
-        }
+        };
+        self.clusters.change(|_| true, resume);
+        self.members.resume_at(now);
     }
 
     /// `record` fits.
@@ -132,10 +131,10 @@ impl World {
     }
 
     fn touch(&mut self, which: impl Fn(&super::Cluster) -> bool, revision: u64) {
-        for cluster in self.clusters.values_mut().filter(|cluster| which(cluster)) {
+        self.clusters.change(which, |cluster| {
             cluster.revision = revision;
             cluster.told = revision;
-        }
+        });
     }
 
     fn change_application(&mut self, record: &Record) {
@@ -152,7 +151,7 @@ impl World {
                 let before = self.applications.remove(&id);
                 let state = ApplicationState {
                     blueprint,
-                    status: before.map_or(ApplicationStatus::Created, |before| before.status),
+                    status: before.map_or(ApplicationStatus::Created, |before| before.status.clone()),
                     revision,
                 };
                 let runs = state.status != ApplicationStatus::Created;
@@ -195,7 +194,9 @@ impl World {
 
     fn seal(&mut self, application: &cartridge_protocol::ApplicationId, alias: &str, sealed: &str) {
         let revision = self.seq;
-        let of_application = self.sealed.entry(application.clone()).or_default();
+        let of_application = self
+            .sealed
+            .get_or_insert_with(application.clone(), Default::default);
         if sealed.is_empty() {
             of_application.remove(alias);
         } else {
@@ -229,30 +230,27 @@ impl World {
                 network_partition,
                 ..
             } => {
-                for cluster in self
-                    .clusters
-                    .values_mut()
-                    .filter(|c| c.application == *application)
-                {
+                let here = |c: &super::Cluster| {
+                    c.application == *application && c.instances.contains_key(network_partition)
+                };
+                self.clusters.change(here, |cluster| {
                     if let Some(instance) = cluster.instances.get_mut(network_partition) {
                         instance.ending = Some(now);
-                        cluster.revision = revision;
                     }
-                }
+                    cluster.revision = revision;
+                });
             }
             Record::BurstEnded {
                 application,
                 network_partition,
             } => {
-                for cluster in self
-                    .clusters
-                    .values_mut()
-                    .filter(|c| c.application == *application)
-                {
-                    if cluster.instances.remove(network_partition).is_some() {
-                        cluster.revision = revision;
-                    }
-                }
+                let here = |c: &super::Cluster| {
+                    c.application == *application && c.instances.contains_key(network_partition)
+                };
+                self.clusters.change(here, |cluster| {
+                    cluster.instances.remove(network_partition);
+                    cluster.revision = revision;
+                });
             }
             Record::ClusterResized {
                 cluster,

@@ -34,8 +34,8 @@ impl World {
             let Ok(id) = ClusterId::of(application, &subscription.alias, &subscription.cartridge_type) else {
                 continue; // admission refuses such names
             };
-            let next = self.retired.remove(&id).unwrap_or(1);
-            let cluster = self.clusters.entry(id.clone()).or_insert_with(|| {
+            let next = self.retired.remove(&id).map_or(1, |next| *next);
+            let cluster = self.clusters.get_or_insert_with(id.clone(), || {
                 blank(
                     id,
                     application,
@@ -79,11 +79,10 @@ impl World {
             return;
         };
         let cartridge = CartridgeType::new(BALANCER_CARTRIDGE).expect("a constant that is an identifier");
-        let next = self.retired.remove(&id).unwrap_or(1);
-        let cluster = self
-            .clusters
-            .entry(id.clone())
-            .or_insert_with(|| blank(id, application, &format!("lb-{np}"), &cartridge, next));
+        let next = self.retired.remove(&id).map_or(1, |next| *next);
+        let cluster = self.clusters.get_or_insert_with(id.clone(), || {
+            blank(id, application, &format!("lb-{np}"), &cartridge, next)
+        });
         cluster.role = Role::Balancer {
             network_partition: np.clone(),
         };

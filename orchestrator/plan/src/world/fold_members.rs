@@ -20,13 +20,15 @@ impl World {
         self.count(record, member, now);
         if let Record::MemberRemoved { .. } = record {
             self.members.remove(member);
-        } else if let Some(member) = self.members.get_mut(member) {
-            let before = std::mem::discriminant(&member.phase);
-            member.change(record);
-            if before != std::mem::discriminant(&member.phase) || restarts_the_wait(record) {
-                member.since = now;
-            }
-            member.revision = revision;
+        } else {
+            self.members.change(member, |member| {
+                let before = std::mem::discriminant(&member.phase);
+                member.change(record);
+                if before != std::mem::discriminant(&member.phase) || restarts_the_wait(record) {
+                    member.since = now;
+                }
+                member.revision = revision;
+            });
         }
         if let Some(cluster) = self.clusters.get_mut(&of) {
             if let Record::MemberRemoved { .. } = record {

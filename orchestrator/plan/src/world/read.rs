@@ -27,10 +27,23 @@ impl MemberPhase {
     }
 }
 
+impl Member {
+    /// An agent may join before its provisioner answers: the answer is wanted all the same.
+    pub const fn lacks_instance(&self) -> bool {
+        matches!(self.phase, MemberPhase::Planned { .. } | MemberPhase::Starting) && self.instance.is_none()
+    }
+}
+
 impl World {
     /// The members of a cluster, in the order of their ids.
     pub fn members_of<'a>(&'a self, cluster: &'a Cluster) -> impl Iterator<Item = &'a Member> + 'a {
-        cluster.members.iter().filter_map(|id| self.members.get(id))
+        // Ids of members begin with that of their cluster: they stand side by side.
+        let from = cluster.members.first().map(|first| self.members.iter_from(first));
+        from.into_iter()
+            .flatten()
+            .map(|(_, member)| member)
+            .take_while(|member| member.id.as_str().starts_with(cluster.id.as_str()))
+            .filter(|member| member.cluster == cluster.id)
     }
 
     /// The members of a cluster in one network partition.
@@ -48,8 +61,11 @@ impl World {
         &'a self,
         application: &'a ApplicationId,
     ) -> impl Iterator<Item = &'a Cluster> + 'a {
+        // Their ids begin with that of the application: they stand side by side.
         self.clusters
-            .values()
+            .iter_from(application.as_str())
+            .map(|(_, cluster)| cluster)
+            .take_while(|cluster| cluster.id.as_str().starts_with(application.as_str()))
             .filter(move |cluster| cluster.application == *application)
     }
 
