@@ -77,12 +77,7 @@ impl Client {
     /// Puts options, file and defaults together; nothing is sent yet.
     pub fn open(global: &Global) -> Result<Self, Fault> {
         let (file, folder) = read_file(global)?;
-        let server = global.server.clone().unwrap_or(file.server);
-        let server = server.trim_end_matches('/').to_owned();
-        if !server.starts_with("https://") && !server.starts_with("http://") {
-            let text = format!("{server:?} is no server address; the form is https://host:port");
-            return Err(Fault::Usage(text));
-        }
+        let server = address(&global.server.clone().unwrap_or(file.server))?;
         let authority = match (&global.ca, file.ca) {
             (Some(path), _) => Some(read(path)?),
             (None, Some(pem)) if pem.starts_with("-----") => Some(pem.into_bytes()),
@@ -183,6 +178,16 @@ impl Client {
     }
 }
 
+/// The server's address. Only TLS: credentials never travel in the clear.
+fn address(text: &str) -> Result<String, Fault> {
+    let server = text.trim_end_matches('/');
+    if server.starts_with("https://") {
+        return Ok(server.to_owned());
+    }
+    let text = format!("{server:?} is no server address; the form is https://host:port");
+    Err(Fault::Usage(text))
+}
+
 /// A path segment, so that no name can change the meaning of a URL.
 pub fn segment(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
@@ -265,6 +270,14 @@ mod tests {
         assert_eq!(segment("hello.web.php.domain-1"), "hello.web.php.domain-1");
         assert_eq!(segment("../a?b#c%"), "..%2Fa%3Fb%23c%25");
         assert_eq!(segment(".."), "%2E%2E");
+    }
+
+    #[test]
+    fn credentials_are_sent_over_tls_only() {
+        assert_eq!(address("https://[::1]:9443/").unwrap(), "https://[::1]:9443");
+        for bad in ["http://127.0.0.1:9443", "127.0.0.1:9443", ""] {
+            assert!(matches!(address(bad), Err(Fault::Usage(_))), "{bad}");
+        }
     }
 
     #[test]
