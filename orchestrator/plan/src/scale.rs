@@ -267,6 +267,9 @@ fn highest_lately(input: &Input<'_>) -> u32 {
 }
 
 fn reason(input: &Input<'_>, scaling: &Scaling, lately: u32) -> String {
+    if scaling.factor == Factor::Minimum && scaling.target > input.current {
+        return format!("{} members stand, the minimum is {}", input.current, input.floor);
+    }
     let leading = scaling.forecasts.iter().find(|f| f.factor == scaling.factor);
     let mut text = match leading {
         Some(forecast) => demand::in_words(input, forecast),

@@ -300,3 +300,20 @@ fn without_factors_the_minimum_holds() {
     scene.floor = 3;
     assert_eq!(scene.scale().target, 3);
 }
+
+#[test]
+fn a_first_start_is_said_to_be_the_minimum_and_not_blindness() {
+    let mut scene = Scene::of_loads(&[]);
+    scene.floor = 2;
+    let first = scene.scale_at(Millis(NOW));
+    assert_eq!(
+        (first.target, first.reason.as_str()),
+        (2, "0 members stand, the minimum is 2")
+    );
+    scene.current = 1;
+    let second = scene.scale_at(Millis(NOW));
+    assert_eq!(
+        (second.target, second.reason.as_str()),
+        (2, "1 members stand, the minimum is 2")
+    );
+}
