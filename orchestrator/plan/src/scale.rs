@@ -14,6 +14,7 @@
 
 mod demand;
 mod fresh;
+mod total;
 mod trend;
 
 use cartridge_protocol::Millis;

@@ -4,6 +4,7 @@
 //! [`MOST_PER_MEMBER`] thresholds before the mean is taken, so that one member cannot speak for many (S25).
 
 use super::fresh::is_fresh;
+use super::total::total;
 use super::trend::{Trend, trend};
 use super::{DEAD_BAND, Factor, Forecast, Input, MOST_PER_MEMBER, MemberLoad};
 use crate::blueprint::AutoscalingPolicy;
@@ -34,25 +35,19 @@ fn threshold(value: Option<f64>) -> Option<f64> {
     value.filter(|threshold| threshold.is_finite() && *threshold >= 1e-3)
 }
 
-/// Requests in flight: summed over the balancers, ⌈P / threshold⌉ members.
+/// Requests in flight: the trend of the sum over the balancers heard lately, ⌈P / threshold⌉ members.
 fn requests(input: &Input<'_>, threshold: f64) -> Option<Forecast> {
-    let fresh = input
-        .in_flight
-        .iter()
-        .filter(|window| is_fresh(window, input.now));
-    let trends: Vec<Trend> = fresh
-        .filter_map(|window| trend(window, input.policy.horizon_seconds))
-        .collect();
-    let sum = |part: fn(&Trend) -> f64| trends.iter().map(part).sum::<f64>();
-    let (now, predicted) = (sum(|t| t.now), sum(|t| t.predicted));
-    (!trends.is_empty()).then(|| Forecast {
+    let fresh = |window: &&&Window| is_fresh(window, input.now);
+    let windows: Vec<&Window> = input.in_flight.iter().filter(fresh).copied().collect();
+    let seen = trend(&total(&windows), input.policy.horizon_seconds)?;
+    Some(Forecast {
         factor: Factor::RequestsInFlight,
-        now,
-        gradient: sum(|t| t.gradient),
-        acceleration: sum(|t| t.acceleration),
-        predicted,
+        now: seen.now,
+        gradient: seen.gradient,
+        acceleration: seen.acceleration,
+        predicted: seen.predicted,
         threshold,
-        required: members_for(now.max(predicted) / threshold, input.current),
+        required: members_for(seen.now.max(seen.predicted) / threshold, input.current),
     })
 }
 

@@ -18,7 +18,7 @@ pub(crate) const PER_MEMBER: usize = 8;
 const CALM: usize = 2;
 const BUSY: usize = 11;
 pub(crate) const CROWDED: usize = 19;
-pub(crate) const PACKED: usize = 28;
+pub(crate) const PACKED: usize = 40;
 
 macro_rules! blueprint {
     ($file:literal) => {
