@@ -10,6 +10,7 @@ use axum::extract::ConnectInfo;
 use axum::extract::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -19,8 +20,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::engine::Engine;
 
-/// Most connections at once.
+/// Most connections at once, if so many files may be open.
 const MAX_CONNECTIONS: usize = 20_000;
+/// Of the files that may be open, one in so many is kept for the journal and for starting members.
+const KEPT_FILES: u64 = 8;
 /// For a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// For a request's header, and between two requests of one connection.
@@ -39,7 +42,7 @@ pub async fn serve(
     stop: CancellationToken,
 ) {
     let acceptor = TlsAcceptor::from(tls);
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let room = Arc::new(Semaphore::new(room()));
     let tasks = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -70,6 +73,30 @@ pub async fn serve(
             "connections did not finish in time and are cut"
         );
     }
+}
+
+/// Raises the limit of open files as far as allowed, and takes no more connections than it leaves room for: whoever
+/// only connects must not keep us from writing and starting.
+fn room() -> usize {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return MAX_CONNECTIONS;
+    };
+    let files = match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        Ok(()) => hard,
+        Err(e) => {
+            tracing::warn!("the limit of open files stays at {soft}: {e}");
+            soft
+        }
+    };
+    let room = usize::try_from(files - files / KEPT_FILES).unwrap_or(MAX_CONNECTIONS);
+    if room < MAX_CONNECTIONS {
+        tracing::info!(
+            files,
+            connections = room,
+            "the limit of open files limits connections"
+        );
+    }
+    room.clamp(1, MAX_CONNECTIONS)
 }
 
 async fn accept(

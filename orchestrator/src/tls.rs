@@ -88,7 +88,7 @@ fn authority(data: &Path, ca: &Path, installation: &str) -> Result<Issuer<'stati
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let key = match std::fs::read_to_string(&key_path) {
         Ok(text) => KeyPair::from_pem(&text)?,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound && !ca.exists() => {
             let key = KeyPair::generate()?;
             write_private(&key_path, key.serialize_pem().as_bytes()).map_err(at(&key_path))?;
             key

@@ -135,6 +135,29 @@ async fn a_token_is_good_for_one_credential() {
 }
 
 #[tokio::test]
+async fn a_member_that_is_no_balancer_cannot_say_who_has_requests() {
+    let folder = tempfile::tempdir().unwrap();
+    let (scene, agent) = scene(folder.path()).await;
+    assert_eq!(agent.join(&agent.token, &agent.credential).await, StatusCode::OK);
+    let (cluster, _) = agent.member.rsplit_once('-').unwrap();
+    let reading = |average: f64| {
+        let mut batch = batch(1, "active");
+        batch["balancer"] = json!({"revision": u64::MAX, "clusters": [{"cluster": cluster, "members": [],
+            "in_flight_average": average, "in_flight": 900, "served": 0, "failed": 0}]});
+        batch
+    };
+    assert_eq!(
+        agent.batch(&agent.credential, &reading(-1.0)).await,
+        StatusCode::BAD_REQUEST
+    );
+    assert_eq!(
+        agent.batch(&agent.credential, &reading(900.0)).await,
+        StatusCode::OK
+    );
+    assert!(scene.engine.read(|_, seen, _| seen.clusters.is_empty()));
+}
+
+#[tokio::test]
 async fn a_member_speaks_only_as_itself_and_only_while_it_lives() {
     let folder = tempfile::tempdir().unwrap();
     let (scene, agent) = scene(folder.path()).await;

@@ -23,11 +23,16 @@ fn run_as_agent() {
     }
 }
 
+/// What a run that failed left behind is somebody else's.
+fn of_this_run(installation: &str) -> String {
+    format!("{installation}-{}", std::process::id())
+}
+
 fn provisioner(members: &Path, installation: &str) -> (Process, mpsc::Receiver<Exit>) {
     let (exits, noticed) = mpsc::channel(16);
     let settings = Settings {
         members: members.to_owned(),
-        installation: installation.to_owned(),
+        installation: of_this_run(installation),
         agent: std::env::current_exe().unwrap(),
         balancer: "/nowhere".into(),
         allow_file_repositories: true,
@@ -38,7 +43,7 @@ fn provisioner(members: &Path, installation: &str) -> (Process, mpsc::Receiver<E
 fn spec(installation: &str) -> MemberSpec {
     MemberSpec {
         provider: "process".to_owned(),
-        installation: installation.to_owned(),
+        installation: of_this_run(installation),
         member: MemberId::new("app.web.c.domain-1").unwrap(),
         incarnation: 1,
         cluster: ClusterId::new("app.web.c.domain").unwrap(),
@@ -123,7 +128,7 @@ async fn ensuring_twice_makes_one_and_removing_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn the_next_orchestrator_finds_and_watches_what_runs_and_leaves_foreign_ones_alone() {
+async fn the_next_orchestrator_finds_and_watches_members_and_leaves_foreign_ones_alone() {
     let folder = tempfile::tempdir().unwrap();
     let foreign_folder = tempfile::tempdir().unwrap();
     let (foreign, _kept) = provisioner(foreign_folder.path(), "foreign");
@@ -176,4 +181,40 @@ async fn the_next_orchestrator_finds_and_watches_what_runs_and_leaves_foreign_on
     );
     foreign.remove(&spec("foreign").member, 1).await.unwrap();
     gone(foreign_pid).await;
+}
+
+#[tokio::test]
+async fn one_damaged_folder_does_not_hide_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let (process, _exits) = provisioner(folder.path(), "damaged");
+    process.ensure(spec("damaged"), link()).await.unwrap();
+    ready(folder.path()).await;
+    let damaged = folder.path().join("app.web.c.domain-2.1");
+    std::fs::create_dir(&damaged).unwrap();
+    std::fs::write(damaged.join("instance.json"), "{").unwrap();
+    let (again, _exits) = provisioner(folder.path(), "damaged");
+    let found = again.list().await.unwrap();
+    let running: Vec<bool> = found.iter().map(|one| one.running).collect();
+    assert_eq!(running, [true, false]);
+    for one in found {
+        again.remove(&one.member, one.incarnation).await.unwrap();
+    }
+    assert!(again.list().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn attempts_that_fail_use_up_no_ports() {
+    // Nobody can make a folder there.
+    let (process, _exits) = provisioner(Path::new("/proc/nothing"), "full");
+    // More ports in all than there are.
+    let mut greedy = spec("full");
+    greedy.ports = (0..3000).map(|n| (format!("p{n}"), 80)).collect();
+    for _ in 0..4 {
+        let fault = process
+            .ensure(greedy.clone(), link())
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(!fault.contains("no port"), "{fault}");
+    }
 }

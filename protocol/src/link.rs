@@ -270,7 +270,7 @@ pub enum InvalidBatch {
         bytes: usize,
     },
     /// A figure is impossible.
-    #[error("sample: {0}")]
+    #[error("measurement: {0}")]
     Sample(#[from] crate::sample::OutOfRange),
 }
 
@@ -318,6 +318,9 @@ impl Batch {
         }
         if let Some(sample) = &self.sample {
             sample.check()?;
+        }
+        if let Some(reading) = &self.balancer {
+            reading.check()?;
         }
         Ok(())
     }

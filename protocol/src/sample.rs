@@ -104,6 +104,15 @@ pub struct BalancerReading {
     pub clusters: Vec<ClusterReading>,
 }
 
+impl BalancerReading {
+    /// Refuses averages that no honest balancer would send (threat 07).
+    pub fn check(&self) -> Result<(), OutOfRange> {
+        self.clusters
+            .iter()
+            .try_for_each(|row| within("in_flight_average", row.in_flight_average, 0.0, 1e9))
+    }
+}
+
 /// Requests of one cluster through one balancer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClusterReading {

@@ -58,7 +58,7 @@ impl Drop for Server {
 impl Server {
     fn start() -> Self {
         let data = tempfile::tempdir().unwrap();
-        let made = ensure_admin(data.path()).unwrap().unwrap();
+        let made = ensure_admin(data.path(), |_| Ok(())).unwrap().unwrap();
         let keep = Keep {
             snapshot_every: 1000,
             history: 1000,
@@ -136,7 +136,7 @@ impl Server {
 #[test]
 fn every_route_has_a_row_in_the_table_of_roles() {
     let data = tempfile::tempdir().unwrap();
-    ensure_admin(data.path()).unwrap();
+    ensure_admin(data.path(), |_| Ok(())).unwrap();
     let mut routes = Routes::new(Auth::open(data.path()).unwrap());
     mount(&mut routes);
     assert!(routes.registered.len() > 50);

@@ -101,14 +101,20 @@ impl Auth {
         let Ok(_permit) = self.0.checks.acquire().await else {
             return Verdict::Unknown;
         };
-        match self.check(header).await {
+        // Others from there may have failed while this one waited: many at once are not many free attempts.
+        let now = self.0.began.elapsed();
+        if let Some(wait) = self.backoff(|b| b.remaining(source, now)) {
+            return Verdict::Later(wait.as_secs() + 1);
+        }
+        let users = self.users();
+        match check(&users, header).await {
             Some(principal) => {
-                self.remember(digest, principal.clone());
+                self.remember(digest, principal.clone(), &users);
                 self.backoff(|b| b.succeeded(source));
                 Verdict::Known(principal)
             }
             None => {
-                self.backoff(|b| b.failed(source, now));
+                self.backoff(|b| b.failed(source, self.0.began.elapsed()));
                 Verdict::Unknown
             }
         }
@@ -138,23 +144,6 @@ impl Auth {
         Arc::clone(&self.0.users.read().unwrap_or_else(PoisonError::into_inner).1)
     }
 
-    async fn check(&self, header: &str) -> Option<Principal> {
-        let (scheme, rest) = header.split_once(' ')?;
-        if scheme.eq_ignore_ascii_case("bearer") {
-            return self.users().token(rest.trim());
-        }
-        if !scheme.eq_ignore_ascii_case("basic") {
-            return None;
-        }
-        let decoded = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
-        let (user, secret) = decoded.split_once(':')?;
-        let (users, user, secret) = (self.users(), user.to_owned(), Secret::new(secret));
-        tokio::task::spawn_blocking(move || users.password(&user, &secret))
-            .await
-            .ok()
-            .flatten()
-    }
-
     fn recall(&self, digest: &[u8; 32]) -> Option<Principal> {
         let remembered = self.0.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         remembered
@@ -163,8 +152,12 @@ impl Auth {
             .map(|(_, who)| who.clone())
     }
 
-    fn remember(&self, digest: [u8; 32], principal: Principal) {
+    /// Unless the file changed while `users` were asked: what they said may not be right any more.
+    fn remember(&self, digest: [u8; 32], principal: Principal, users: &Arc<store::Users>) {
         let mut remembered = self.0.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(users, &self.users()) {
+            return;
+        }
         if remembered.len() >= MAX_REMEMBERED {
             remembered.remove(0);
         }
@@ -174,6 +167,23 @@ impl Auth {
     fn backoff<T>(&self, act: impl FnOnce(&mut Backoff) -> T) -> T {
         act(&mut self.0.backoff.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+async fn check(users: &Arc<store::Users>, header: &str) -> Option<Principal> {
+    let (scheme, rest) = header.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return users.token(rest.trim());
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
+    let (user, secret) = decoded.split_once(':')?;
+    let (users, user, secret) = (Arc::clone(users), user.to_owned(), Secret::new(secret));
+    tokio::task::spawn_blocking(move || users.password(&user, &secret))
+        .await
+        .ok()
+        .flatten()
 }
 
 #[cfg(test)]
@@ -189,8 +199,10 @@ mod tests {
     #[tokio::test]
     async fn the_first_password_works_and_the_second_start_keeps_it() {
         let data = tempfile::tempdir().unwrap();
-        let first = ensure_admin(data.path()).unwrap().expect("first start");
-        assert!(ensure_admin(data.path()).unwrap().is_none());
+        let first = ensure_admin(data.path(), |_| Ok(()))
+            .unwrap()
+            .expect("first start");
+        assert!(ensure_admin(data.path(), |_| Ok(())).unwrap().is_none());
         let auth = Auth::open(data.path()).unwrap();
         let header = basic(&first.user, first.password.expose());
         for _ in 0..2 {
@@ -203,7 +215,9 @@ mod tests {
     async fn the_file_holds_no_password_and_only_its_owner_may_read_it() {
         use std::os::unix::fs::PermissionsExt as _;
         let data = tempfile::tempdir().unwrap();
-        let first = ensure_admin(data.path()).unwrap().expect("first start");
+        let first = ensure_admin(data.path(), |_| Ok(()))
+            .unwrap()
+            .expect("first start");
         let path = store::path(data.path());
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(!text.contains(first.password.expose()));
@@ -217,7 +231,9 @@ mod tests {
     #[tokio::test]
     async fn wrong_credentials_are_slowed_down_but_a_known_header_still_works() {
         let data = tempfile::tempdir().unwrap();
-        let first = ensure_admin(data.path()).unwrap().expect("first start");
+        let first = ensure_admin(data.path(), |_| Ok(()))
+            .unwrap()
+            .expect("first start");
         let auth = Auth::open(data.path()).unwrap();
         let right = basic(&first.user, first.password.expose());
         assert!(matches!(auth.verify(Some(&right), HERE).await, Verdict::Known(_)));
@@ -233,9 +249,37 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn guesses_at_the_same_time_are_slowed_down_like_guesses_in_turn() {
+        let data = tempfile::tempdir().unwrap();
+        ensure_admin(data.path(), |_| Ok(())).unwrap();
+        let auth = Auth::open(data.path()).unwrap();
+        let guesses = (0..50).map(|n| {
+            let auth = auth.clone();
+            tokio::spawn(async move { auth.verify(Some(&basic("admin", &n.to_string())), HERE).await })
+        });
+        let mut checked = 0;
+        for guess in guesses.collect::<Vec<_>>() {
+            checked += usize::from(guess.await.unwrap() == Verdict::Unknown);
+        }
+        let most = backoff::FREE_ATTEMPTS as usize + MAX_CHECKS;
+        assert!(checked <= most, "{checked} passwords were checked at once");
+    }
+
+    #[tokio::test]
+    async fn a_password_that_nobody_was_told_is_not_kept() {
+        let data = tempfile::tempdir().unwrap();
+        let lost = |_: &Credentials| Err(AuthFault::Random(password::NoRandom));
+        assert!(ensure_admin(data.path(), lost).is_err());
+        assert!(
+            ensure_admin(data.path(), |_| Ok(())).unwrap().is_some(),
+            "the next start makes another"
+        );
+    }
+
+    #[tokio::test]
     async fn hostile_headers_are_unknown() {
         let data = tempfile::tempdir().unwrap();
-        ensure_admin(data.path()).unwrap();
+        ensure_admin(data.path(), |_| Ok(())).unwrap();
         let auth = Auth::open(data.path()).unwrap();
         let long = format!("Basic {}", "A".repeat(5000));
         for (n, bad) in [
@@ -263,7 +307,7 @@ mod tests {
     #[tokio::test]
     async fn a_bearer_token_is_known_by_its_hash() {
         let data = tempfile::tempdir().unwrap();
-        ensure_admin(data.path()).unwrap();
+        ensure_admin(data.path(), |_| Ok(())).unwrap();
         let auth = Auth::open(data.path()).unwrap();
         let token = create_token(data.path(), "ci", Role::Viewer).unwrap();
         let header = format!("Bearer {}", token.expose());

@@ -61,27 +61,32 @@ pub fn changed(path: &Path) -> Option<std::time::SystemTime> {
     std::fs::metadata(path).and_then(|about| about.modified()).ok()
 }
 
-/// Creates the administrator with a random password, if there are no users yet.
-pub fn ensure_admin(data: &Path) -> Result<Option<Credentials>, AuthFault> {
+/// Creates the administrator with a random password, if there are no users yet. `tell` hears it first: a password that
+/// is kept but that nobody was told would lock everybody out for good.
+pub fn ensure_admin(
+    data: &Path,
+    tell: impl FnOnce(&Credentials) -> Result<(), AuthFault>,
+) -> Result<Option<Credentials>, AuthFault> {
     let path = path(data);
     if path.exists() {
         return Ok(None);
     }
-    let password = random_text(PASSWORD_LENGTH)?;
-    let admin = User {
-        name: ADMIN.into(),
-        role: Role::Admin,
-        password: Hashed::of(&password)?,
+    let made = Credentials {
+        user: ADMIN.into(),
+        password: random_text(PASSWORD_LENGTH)?,
     };
+    let admin = User {
+        name: made.user.clone(),
+        role: Role::Admin,
+        password: Hashed::of(&made.password)?,
+    };
+    tell(&made)?;
     Users {
         users: vec![admin],
         tokens: Vec::new(),
     }
     .write(&path)?;
-    Ok(Some(Credentials {
-        user: ADMIN.into(),
-        password,
-    }))
+    Ok(Some(made))
 }
 
 /// Creates an API token `cartridge_<id>_<secret>` for `owner`; it is shown once. A running server

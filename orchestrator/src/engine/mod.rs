@@ -45,8 +45,10 @@ use crate::provision::Provisioners;
 
 /// Inputs that may wait for the writer.
 const MAX_WAITING: usize = 4096;
-/// Entries and log lines that a slow subscriber may be behind before it is told that it lost some.
+/// Entries that a slow subscriber may be behind before it is told that it lost some.
 const MAX_BEHIND: usize = 4096;
+/// The same for batches of log lines or notices, each of which may be as large as a body of the link.
+const MAX_BATCHES_BEHIND: usize = 64;
 
 /// Why an order was not carried out. Nothing changed.
 #[derive(Debug, thiserror::Error)]
@@ -141,8 +143,8 @@ impl Engine {
             entries: broadcast::channel(MAX_BEHIND).0,
             logs: Mutex::default(),
             notices: Mutex::default(),
-            fresh_logs: broadcast::channel(MAX_BEHIND).0,
-            fresh_notices: broadcast::channel(MAX_BEHIND).0,
+            fresh_logs: broadcast::channel(MAX_BATCHES_BEHIND).0,
+            fresh_notices: broadcast::channel(MAX_BATCHES_BEHIND).0,
             journal: parts.journal,
             identity: parts.identity,
             clock: parts.clock,
@@ -167,6 +169,14 @@ impl Engine {
         provisioners: Arc<Provisioners>,
         link: LinkPlace,
     ) -> Result<(), JournalError> {
+        // Taking over may have lasted: silence counts from when agents could be heard (S8).
+        let now = self.now();
+        self.shared
+            .state
+            .write()
+            .expect("no holder of the state lock panics")
+            .seen
+            .began = now;
         let work = Work::new(self.clone(), provisioners, link);
         let writer = Writer::new(Arc::clone(&self.shared), waiting.0, work);
         writer.run(self.shared.stopping.clone()).await

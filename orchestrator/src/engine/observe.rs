@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use cartridge_orchestrator_plan::observe::{
     ClusterObservation, InstanceObservation, MemberObservation, Observations, Window,
 };
-use cartridge_orchestrator_plan::world::{MemberPhase, World};
+use cartridge_orchestrator_plan::world::{Cluster, MemberPhase, Role, World};
 use cartridge_protocol::link::{Acknowledged, Batch};
 use cartridge_protocol::sample::BalancerReading;
 use cartridge_protocol::{ClusterId, MemberId, Millis, NetworkPartitionId, Secret};
@@ -218,7 +218,7 @@ fn record_batch(
     changed
 }
 
-/// A balancer speaks for clusters of its own application and in its own network partition only.
+/// A balancer speaks for clusters of its own application and in its own network partition only; nobody else does.
 fn record_reading(
     world: &World,
     seen: &mut Observations,
@@ -227,7 +227,13 @@ fn record_reading(
     reading: BalancerReading,
     now: Millis,
 ) -> bool {
-    let Some(application) = world.clusters.get(balancer).map(|c| &c.application) else {
+    let speaks = |cluster: &&Cluster| matches!(cluster.role, Role::Balancer { .. });
+    let Some(application) = world
+        .clusters
+        .get(balancer)
+        .filter(speaks)
+        .map(|c| &c.application)
+    else {
         return false;
     };
     let mut changed = false;

@@ -272,17 +272,24 @@ fn first_start(data: &Path, place: &LinkPlace) -> Result<(), ServeError> {
         Ok(text) => serde_json::from_slice(&text).unwrap_or_default(),
         Err(_) => serde_json::Map::new(),
     };
-    let made = auth::ensure_admin(data)?;
-    if made.is_none() && !path.exists() {
-        return Ok(());
-    }
     client.insert("server".to_owned(), place.url.clone().into());
     client.insert("ca".to_owned(), place.ca.display().to_string().into());
-    if let Some(made) = made {
-        client.insert("user".to_owned(), made.user.into());
+    let write = |client: &serde_json::Map<String, serde_json::Value>| {
+        let text = serde_json::to_vec_pretty(client)?;
+        write_private(&path, &text)
+    };
+    let made = auth::ensure_admin(data, |made| {
+        client.insert("user".to_owned(), made.user.clone().into());
         client.insert("password".to_owned(), made.password.expose().into());
+        write(&client).map_err(|source| auth::AuthFault::File {
+            path: path.clone(),
+            source,
+        })
+    })?;
+    if made.is_some() {
         println!("the administrator's password is in {}", path.display());
+    } else if path.exists() {
+        write(&client).map_err(fault)?;
     }
-    let text = serde_json::to_vec_pretty(&client).map_err(|e| fault(e.into()))?;
-    write_private(&path, &text).map_err(fault)
+    Ok(())
 }

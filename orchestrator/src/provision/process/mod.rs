@@ -81,8 +81,11 @@ impl Process {
         })
         .await?;
         for folder in &folders {
-            if let Some(made) = folder.made()? {
-                self.0.ports().take(made.address, made.ports.values().copied());
+            match folder.made() {
+                Ok(Some(made)) => self.0.ports().take(made.address, made.ports.values().copied()),
+                Ok(None) => {}
+                // One bad file must not hide all others; whoever is asked for this life again says so.
+                Err(e) => tracing::error!("{e}"),
             }
         }
         let mut lives: BTreeSet<Life> = folders.iter().map(|folder| folder.life.clone()).collect();
@@ -105,8 +108,10 @@ impl Process {
             Some(made) => made,
             None => {
                 let made = self.choose(&spec)?;
-                folder.create()?;
-                folder.write_made(&made)?;
+                if let Err(e) = folder.create().and_then(|()| folder.write_made(&made)) {
+                    self.give_back(&made);
+                    return Err(e);
+                }
                 made
             }
         };
@@ -140,12 +145,18 @@ impl Process {
     async fn removed(&self, life: Life) -> Result<(), ProvisionError> {
         tagged::kill_all(&self.tag(&life)).await?;
         let folder = self.folder(&life);
-        if let Some(made) = folder.made().ok().flatten() {
-            self.0
-                .ports()
-                .give_back(made.address, made.ports.values().copied());
+        let made = folder.made().ok().flatten();
+        blocking(move || folder.delete()).await?;
+        if let Some(made) = made {
+            self.give_back(&made);
         }
-        blocking(move || folder.delete()).await
+        Ok(())
+    }
+
+    fn give_back(&self, made: &Ensured) {
+        self.0
+            .ports()
+            .give_back(made.address, made.ports.values().copied());
     }
 }
 
