@@ -85,11 +85,12 @@ pub fn topology(world: &World, balancer: &ClusterId) -> Option<Topology> {
     else {
         return None;
     };
-    let served: Vec<&Cluster> = in_order(world, &balancer.application)
+    let (served, others): (Vec<&Cluster>, Vec<&Cluster>) = in_order(world, &balancer.application)
         .into_iter()
-        .filter(|cluster| world.balanced_ports(cluster).next().is_some())
-        .collect();
-    let revision = served.iter().map(|cluster| cluster.revision).max();
+        .partition(|cluster| world.balanced_ports(cluster).next().is_some());
+    // Others may have been served before: leaving must not make the whole look older (S11).
+    let revisions = served.iter().map(|cluster| cluster.revision);
+    let revision = revisions.chain(others.iter().map(|cluster| cluster.told)).max();
     Some(Topology {
         revision: revision.unwrap_or(0).max(balancer.told),
         network_partition: np.clone(),
