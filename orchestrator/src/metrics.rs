@@ -60,7 +60,7 @@ impl Snapshot {
         })
     }
 
-    fn gauges(&self) -> [(&'static str, &'static str, u64); 7] {
+    fn gauges(&self) -> [(&'static str, &'static str, u64); 9] {
         [
             ("journal_position", "Position of the last journal entry", self.seq),
             ("epoch", "How often an orchestrator took over", self.epoch),
@@ -69,6 +69,16 @@ impl Snapshot {
                 "steps_running",
                 "Steps that provisioners work on",
                 self.stats.steps_running,
+            ),
+            (
+                "pass_p99_microseconds",
+                "99 of 100 passes took no longer",
+                self.stats.passes.p99_us,
+            ),
+            (
+                "pass_longest_microseconds",
+                "The longest pass",
+                self.stats.passes.max_us,
             ),
             ("streams", "Members that listen", self.stats.streams),
             ("connections", "Open connections", self.stats.connections),
@@ -81,7 +91,6 @@ impl Snapshot {
     }
 
     fn counters(&self) -> [(&'static str, &'static str, u64); 8] {
-        let count = |buckets: &[u64]| buckets.iter().sum::<u64>();
         [
             ("entries", "Journal entries written", self.stats.entries),
             (
@@ -101,11 +110,11 @@ impl Snapshot {
                 "Batches of members refused",
                 self.stats.batches_refused,
             ),
-            ("passes", "Planning passes", count(&self.stats.passes.buckets)),
+            ("passes", "Planning passes", self.stats.passes.count),
             (
                 "appends",
                 "Durable appends to the journal",
-                count(&self.stats.appends.buckets),
+                self.stats.appends.count,
             ),
         ]
     }

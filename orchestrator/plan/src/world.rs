@@ -27,7 +27,7 @@ mod members;
 mod read;
 mod shared;
 
-pub(crate) use fits::member_of;
+pub use fits::member_of;
 pub use fold::Inapplicable;
 pub use fold_clusters::{BALANCER_CARTRIDGE, balancer_cluster};
 pub use members::Members;

@@ -10,7 +10,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Json};
 use cartridge_orchestrator_plan::decide::Report;
 use cartridge_orchestrator_plan::order::Order;
-use cartridge_orchestrator_plan::world::World;
+use cartridge_orchestrator_plan::world::{MemberPhase, World};
 use http::{Method, StatusCode, Uri, header};
 use serde_json::{Value, json};
 
@@ -19,6 +19,7 @@ use super::figures::phase_of;
 use super::reply::{Failure, Success};
 use super::{Api, Routes};
 use crate::auth::Principal;
+use crate::engine::stats::HistogramReading;
 use crate::metrics;
 
 pub(super) fn mount(routes: &mut Routes) {
@@ -66,7 +67,22 @@ async fn providers() -> Json<Value> {
 }
 
 async fn status(State(api): State<Api>) -> Json<Value> {
-    Json(api.engine.read(|world, _, report| figures(world, report)))
+    let mut shown = api.engine.read(|world, _, report| figures(world, report));
+    let stats = api.engine.stats();
+    shown["pass"] = durations(&stats.passes);
+    shown["append"] = durations(&stats.appends);
+    Json(shown)
+}
+
+#[allow(clippy::cast_precision_loss, reason = "figures for people")]
+fn durations(of: &HistogramReading) -> Value {
+    let millis = |micros: u64| micros as f64 / 1000.0;
+    json!({
+        "count": of.count,
+        "p50Ms": millis(of.p50_us),
+        "p99Ms": millis(of.p99_us),
+        "maxMs": millis(of.max_us),
+    })
 }
 
 /// How the server and everything on it are, in a few figures.
@@ -75,6 +91,11 @@ pub fn figures(world: &World, report: &Report) -> Value {
     for member in world.members.values() {
         *phases.entry(phase_of(&member.phase).0).or_default() += 1;
     }
+    let active = world
+        .members
+        .values()
+        .filter(|m| m.phase == MemberPhase::Active)
+        .count();
     let frozen: Vec<Value> = report
         .clusters
         .iter()
@@ -93,6 +114,7 @@ pub fn figures(world: &World, report: &Report) -> Value {
         "applications": world.applications.len(),
         "clusters": world.clusters.len(),
         "members": phases,
+        "activeMembers": active,
         "frozen": frozen,
     })
 }

@@ -77,10 +77,10 @@ pub fn application_policy(one: &ApplicationPolicy) -> Value {
         let groups: Vec<String> = one
             .groups
             .iter()
-            .map(|group| group.iter().map(|id| id.as_str()).collect::<Vec<_>>().join(","))
+            .map(|group| group.iter().map(|id| id.as_str()).collect::<Vec<_>>().join("|"))
             .collect();
         kept.entry("networkPartitionGroups".into())
-            .or_insert_with(|| groups.join("|"));
+            .or_insert_with(|| groups.join(","));
     }
     json!({"id": one.id, "algorithm": one.algorithm, "networkPartitions": all, "properties": properties(&kept)})
 }
@@ -197,6 +197,20 @@ fn properties(all: &BTreeMap<String, String>) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn groups_of_network_partitions_are_shown_as_they_are_put() {
+        let put = json!({"id": "p", "algorithm": "one-after-another", "networkPartitions": ["a", "b", "c"],
+            "properties": [{"name": "networkPartitionGroups", "value": "a|b,c"}]});
+        let mut read = cartridge_orchestrator_plan::blueprint::parse::application_policy(&put).unwrap();
+        assert_eq!(application_policy(&read), put);
+        read.properties.clear();
+        assert_eq!(
+            application_policy(&read),
+            put,
+            "also where only the groups are known"
+        );
+    }
 
     #[test]
     fn a_password_in_a_url_is_not_shown() {

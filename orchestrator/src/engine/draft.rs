@@ -1,8 +1,8 @@
 //! A world as it will be once the entries beside it are durable. Refuses to touch the world that readers see.
 
 use cartridge_orchestrator_plan::record::{Entry, Record};
-use cartridge_orchestrator_plan::world::World;
-use cartridge_protocol::{ClusterId, Millis};
+use cartridge_orchestrator_plan::world::{World, member_of};
+use cartridge_protocol::{ApplicationId, Millis};
 
 /// A record does not fit the world.
 pub(crate) type Unfit = cartridge_orchestrator_plan::world::Inapplicable;
@@ -38,6 +38,11 @@ impl<'a> Draft<'a> {
     /// The world with everything pushed so far.
     pub(crate) fn world(&self) -> &World {
         self.world.as_ref().unwrap_or(self.base)
+    }
+
+    /// The time that everything pushed is applied with.
+    pub(crate) fn now(&self) -> Millis {
+        self.now
     }
 
     /// The position after everything pushed so far.
@@ -90,8 +95,8 @@ impl<'a> Draft<'a> {
 
 /// Which part of the world a record concerns.
 pub(crate) enum Touched {
-    /// One cluster.
-    Cluster(ClusterId),
+    /// One application.
+    Application(ApplicationId),
     /// Perhaps all of it.
     All,
 }
@@ -99,6 +104,15 @@ pub(crate) enum Touched {
 /// Which part of the world `record` concerns, given the world after it or before it.
 pub(crate) fn touched(world: &World, before: &World, record: &Record) -> Touched {
     let cluster = match record {
+        Record::ApplicationPut(blueprint) => return Touched::Application(blueprint.application_id.clone()),
+        Record::RepositorySecretSealed { application, .. }
+        | Record::ApplicationRemoved { application }
+        | Record::ApplicationDeployed { application, .. }
+        | Record::ApplicationUndeploying { application, .. }
+        | Record::ApplicationUndeployed { application }
+        | Record::BurstStarted { application, .. }
+        | Record::BurstEnding { application, .. }
+        | Record::BurstEnded { application, .. } => return Touched::Application(application.clone()),
         Record::ClusterResized { cluster, .. }
         | Record::ClusterSizeOrdered { cluster, .. }
         | Record::MemberPlanned { cluster, .. }
@@ -107,23 +121,13 @@ pub(crate) fn touched(world: &World, before: &World, record: &Record) -> Touched
         | Record::ReleaseAccepted { cluster, .. }
         | Record::ReleaseRejected { cluster, .. }
         | Record::ReleaseUnpinned { cluster, .. } => Some(cluster),
-        Record::MemberEnsured { member, .. }
-        | Record::MemberEnsureFailed { member, .. }
-        | Record::MemberJoined { member, .. }
-        | Record::MemberActivated { member, .. }
-        | Record::MemberSuspended { member, .. }
-        | Record::MemberUpdating { member, .. }
-        | Record::MemberCleared { member, .. }
-        | Record::MemberSwitched { member, .. }
-        | Record::MemberDraining { member, .. }
-        | Record::MemberStopping { member, .. }
-        | Record::MemberStopped { member, .. }
-        | Record::MemberFailed { member, .. }
-        | Record::MemberRemoved { member, .. } => {
+        other => member_of(other).and_then(|(member, _)| {
             let known = world.members.get(member).or_else(|| before.members.get(member));
-            known.map(|m| &m.cluster)
-        }
-        _ => None,
+            known.map(|member| &member.cluster)
+        }),
     };
-    cluster.map_or(Touched::All, |cluster| Touched::Cluster(cluster.clone()))
+    let known = cluster.and_then(|id| world.clusters.get(id).or_else(|| before.clusters.get(id)));
+    known.map_or(Touched::All, |cluster| {
+        Touched::Application(cluster.application.clone())
+    })
 }

@@ -1,6 +1,7 @@
 //! What a pass learnt beside its records: recommendations and reasons. Refuses to know where they come from.
 
 use cartridge_orchestrator_plan::decide::Planned;
+use cartridge_orchestrator_plan::record::{Entry, Record};
 use cartridge_orchestrator_plan::world::World;
 use cartridge_protocol::{ClusterId, Millis};
 
@@ -11,7 +12,7 @@ const RECOMMENDATIONS_PER_WINDOW: f64 = 50.0;
 
 impl State {
     /// Keeps what a pass learnt beside its records.
-    pub(crate) fn take_over(&mut self, planned: Planned, now: Millis, all: bool) {
+    pub(crate) fn take_over(&mut self, planned: Planned, now: Millis) {
         for (cluster, size) in planned.recommended {
             let spacing = spacing(&self.world, &cluster);
             let window = self.seen.recommended.entry(cluster).or_default();
@@ -33,19 +34,25 @@ impl State {
                 Err(at) => self.report.clusters.insert(at, row),
             }
         }
-        if all {
-            let Self { world, seen, report } = self;
-            report
-                .clusters
-                .retain(|row| world.clusters.contains_key(&row.cluster));
-            seen.members
-                .retain(|member, _| world.members.contains_key(member));
-            seen.instances
-                .retain(|member, _| world.members.contains_key(member));
-            seen.clusters
-                .retain(|(cluster, _), _| world.clusters.contains_key(cluster));
-            seen.recommended
-                .retain(|cluster, _| world.clusters.contains_key(cluster));
+    }
+
+    /// Forgets what these entries removed: nothing here outgrows the world.
+    pub(crate) fn forget(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            match &entry.record {
+                Record::MemberRemoved { member, .. } => {
+                    self.seen.members.remove(member);
+                    self.seen.instances.remove(member);
+                }
+                Record::ApplicationUndeployed { .. } | Record::BurstEnded { .. } => {
+                    let Self { world, seen, report } = self;
+                    report
+                        .clusters
+                        .retain(|row| world.clusters.contains_key(&row.cluster));
+                    seen.forget(world);
+                }
+                _ => {}
+            }
         }
     }
 }

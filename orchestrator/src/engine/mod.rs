@@ -11,6 +11,7 @@ mod observe;
 pub mod ring;
 pub mod stats;
 mod tell;
+mod timers;
 mod work;
 mod writer;
 

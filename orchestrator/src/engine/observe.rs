@@ -20,6 +20,9 @@ const MAX_NOTICES: usize = 256;
 /// Logs of members that are gone stay until there are so many.
 const MAX_GONE: usize = 64;
 
+/// Requests in flight by member.
+type InFlight = std::collections::BTreeMap<MemberId, u64>;
+
 /// Why a member is not listened to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fence {
@@ -133,7 +136,7 @@ impl Shared {
             .get(member)
             .filter(|m| m.incarnation == incarnation)
             .ok_or(Fence::Over)?;
-        let mut changed = record_batch(seen, member, incarnation, &batch, now);
+        let mut changed = record_batch(seen, &known.id, incarnation, &batch, now);
         if let Some(reading) = batch.balancer {
             changed |= record_reading(
                 world,
@@ -247,9 +250,8 @@ fn record_reading(
         }
         let key = (row.cluster, network_partition.clone());
         let known: &mut ClusterObservation = seen.clusters.entry(key).or_default();
-        let members: std::collections::BTreeMap<MemberId, u64> =
-            row.members.into_iter().map(|m| (m.member, m.in_flight)).collect();
-        changed |= known.revision != reading.revision || known.members != members;
+        let members: InFlight = row.members.into_iter().map(|m| (m.member, m.in_flight)).collect();
+        changed |= known.revision != reading.revision || lets_go(world, &known.members, &members);
         known.in_flight.push(now, row.in_flight_average);
         known.revision = reading.revision;
         known.heard = now;
@@ -259,4 +261,19 @@ fn record_reading(
         known.failed = row.failed;
     }
     changed
+}
+
+/// A member that is to leave its balancers has no request in flight any more: somebody waits for that.
+fn lets_go(world: &World, before: &InFlight, now: &InFlight) -> bool {
+    let leaves = |member: &MemberId| {
+        let phase = world.members.get(member).map(|member| &member.phase);
+        matches!(
+            phase,
+            Some(MemberPhase::Draining { .. } | MemberPhase::Updating { .. })
+        )
+    };
+    before
+        .iter()
+        .filter(|(member, had)| **had > 0 && now.get(*member).copied().unwrap_or(0) == 0)
+        .any(|(member, _)| leaves(member))
 }

@@ -2,40 +2,91 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Upper bounds of the buckets of [`Histogram`], microseconds; the last bucket has none.
-pub const BUCKETS_US: [u64; 12] = [
-    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000, 2_000_000,
-];
+/// Buckets per doubling: a figure read from a [`Histogram`] is at most an eighth too high.
+const STEPS: u64 = 8;
+/// Durations from 2^26 µs (67 s) on share the last bucket.
+const BUCKETS: usize = 24 * STEPS as usize;
 
-/// How long something took, over the life of the process.
-#[derive(Debug, Default)]
+/// How long something took, over the life of the process; bounded.
+#[derive(Debug)]
 pub struct Histogram {
-    buckets: [AtomicU64; BUCKETS_US.len() + 1],
+    buckets: Box<[AtomicU64]>,
     sum_us: AtomicU64,
+    max_us: AtomicU64,
 }
 
 /// A [`Histogram`] at one instant.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HistogramReading {
-    /// Count per bucket, not cumulated; one more than [`BUCKETS_US`].
-    pub buckets: [u64; BUCKETS_US.len() + 1],
+    /// How many.
+    pub count: u64,
     /// All durations together, microseconds.
     pub sum_us: u64,
+    /// Half of them took no longer, microseconds.
+    pub p50_us: u64,
+    /// 99 of 100 took no longer, microseconds.
+    pub p99_us: u64,
+    /// The longest, microseconds.
+    pub max_us: u64,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self {
+            buckets: (0..BUCKETS).map(|_| AtomicU64::new(0)).collect(),
+            sum_us: AtomicU64::new(0),
+            max_us: AtomicU64::new(0),
+        }
+    }
 }
 
 impl Histogram {
     pub(crate) fn record(&self, micros: u64) {
-        let bucket = BUCKETS_US.partition_point(|bound| *bound < micros);
-        self.buckets[bucket].fetch_add(1, Relaxed);
+        self.buckets[bucket(micros)].fetch_add(1, Relaxed);
         self.sum_us.fetch_add(micros, Relaxed);
+        self.max_us.fetch_max(micros, Relaxed);
     }
 
     fn read(&self) -> HistogramReading {
+        let counts: Vec<u64> = self.buckets.iter().map(|bucket| bucket.load(Relaxed)).collect();
+        let count: u64 = counts.iter().sum();
+        let max_us = self.max_us.load(Relaxed);
+        let share = |hundredths: u64| {
+            let wanted = (count * hundredths).div_ceil(100);
+            let mut so_far = 0;
+            let reached = counts.iter().position(|here| {
+                so_far += here;
+                so_far >= wanted
+            });
+            reached.map_or(0, |at| highest(at).min(max_us))
+        };
         HistogramReading {
-            buckets: std::array::from_fn(|i| self.buckets[i].load(Relaxed)),
+            count,
             sum_us: self.sum_us.load(Relaxed),
+            p50_us: share(50),
+            p99_us: share(99),
+            max_us,
         }
     }
+}
+
+/// Exact below [`STEPS`], then so many per doubling.
+fn bucket(micros: u64) -> usize {
+    let at = if micros < STEPS {
+        micros
+    } else {
+        let doublings = u64::from(micros.ilog2() - STEPS.ilog2());
+        doublings * STEPS + (micros >> doublings)
+    };
+    usize::try_from(at).unwrap_or(usize::MAX).min(BUCKETS - 1)
+}
+
+/// The highest duration of a bucket.
+fn highest(bucket: usize) -> u64 {
+    let at = bucket as u64;
+    let doublings = (at / STEPS).saturating_sub(1);
+    let base = at - doublings * STEPS;
+    ((base + 1) << doublings) - 1
 }
 
 /// Counted by the engine and the link.
@@ -100,5 +151,36 @@ impl Stats {
             connections: self.connections.load(Relaxed),
             waiting_inputs: waiting as u64,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_duration_is_in_the_bucket_that_ends_closest_above_it() {
+        for micros in (0..5_000).chain([65_535, 65_536, 1_000_000, 33_554_431]) {
+            let at = bucket(micros);
+            assert!(highest(at) >= micros, "{micros}");
+            assert!(at == 0 || highest(at - 1) < micros, "{micros}");
+            assert!(highest(at) - micros <= micros / 8 + 1, "{micros}");
+        }
+        assert_eq!(bucket(u64::MAX), BUCKETS - 1);
+    }
+
+    #[test]
+    fn one_slow_in_a_hundred_is_the_longest_and_not_the_p99() {
+        let histogram = Histogram::default();
+        assert_eq!(histogram.read(), HistogramReading::default());
+        (0..99).for_each(|_| histogram.record(1_000));
+        histogram.record(500_000);
+        let read = histogram.read();
+        assert_eq!((read.count, read.max_us), (100, 500_000));
+        assert!((1_000..=1_125).contains(&read.p99_us), "{read:?}");
+        assert!((1_000..=1_125).contains(&read.p50_us), "{read:?}");
+        histogram.record(500_000);
+        histogram.record(500_000);
+        assert_eq!(histogram.read().p99_us, 500_000);
     }
 }

@@ -5,11 +5,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 
 use cartridge_orchestrator_plan::desired::desired;
-use cartridge_orchestrator_plan::world::World;
+use cartridge_orchestrator_plan::record::{Entry, Record};
+use cartridge_orchestrator_plan::world::{Role, World, member_of};
 use cartridge_protocol::link::Desired;
 use cartridge_protocol::{ApplicationId, MemberId};
 use tokio::sync::watch;
 
+use super::draft::{Touched, touched};
 use super::{Engine, Shared};
 
 /// How often agents measure and report, milliseconds.
@@ -136,30 +138,62 @@ impl Shared {
         Some(wanted)
     }
 
-    /// Tells those of the given applications (None: all) whose orders changed.
-    pub(crate) fn tell(&self, applications: Option<&BTreeSet<ApplicationId>>) {
+    /// Tells those whose orders these entries may have changed; `old` is the world before them.
+    pub(crate) fn tell(&self, old: &World, entries: &[Entry]) {
         let listeners = self.listeners.0.lock().expect("no holder of this lock panics");
-        self.read(|state| {
-            for (member, listener) in listeners.iter() {
-                let known = state.world.members.get(member);
-                let application = known
-                    .and_then(|m| state.world.clusters.get(&m.cluster))
-                    .map(|c| &c.application);
-                let concerned = match (application, applications) {
-                    (Some(application), Some(concerned)) => concerned.contains(application),
-                    _ => true,
-                };
-                if concerned {
-                    let wanted = self.complete(&state.world, member);
-                    listener.tell.send_if_modified(|told| {
-                        let changed = told.as_deref() != wanted.as_ref();
-                        if changed {
-                            *told = wanted.map(Arc::new);
-                        }
-                        changed
-                    });
+        self.read(|state| match concerned(&state.world, old, entries) {
+            None => listeners
+                .iter()
+                .for_each(|(member, listener)| self.tell_one(&state.world, member, listener)),
+            Some(members) => {
+                for member in members {
+                    if let Some(listener) = listeners.get(&member) {
+                        self.tell_one(&state.world, &member, listener);
+                    }
                 }
             }
         });
     }
+
+    fn tell_one(&self, world: &World, member: &MemberId, listener: &Listener) {
+        let wanted = self.complete(world, member);
+        listener.tell.send_if_modified(|told| {
+            let changed = told.as_deref() != wanted.as_ref();
+            if changed {
+                *told = wanted.map(Arc::new);
+            }
+            changed
+        });
+    }
+}
+
+/// Whose orders these entries may have changed; None: perhaps everybody's.
+fn concerned(world: &World, old: &World, entries: &[Entry]) -> Option<BTreeSet<MemberId>> {
+    let mut members = BTreeSet::new();
+    let mut whole: BTreeSet<ApplicationId> = BTreeSet::new();
+    let mut balancers: BTreeSet<ApplicationId> = BTreeSet::new();
+    for entry in entries {
+        let Touched::Application(application) = touched(world, old, &entry.record) else {
+            return None;
+        };
+        match (&entry.record, member_of(&entry.record)) {
+            // What a member is told follows from itself and its cluster; what balancers are told, from all.
+            (_, Some((member, _))) => {
+                members.insert(member.clone());
+                balancers.insert(application);
+            }
+            (Record::ClusterResized { .. }, None) => _ = balancers.insert(application),
+            _ => _ = whole.insert(application),
+        }
+    }
+    for (worlds, application, all) in [world, old]
+        .into_iter()
+        .flat_map(|w| whole.iter().map(move |a| (w, a, true)))
+        .chain(balancers.iter().map(|a| (world, a, false)))
+    {
+        let clusters = worlds.clusters_of(application);
+        let told = clusters.filter(|c| all || matches!(c.role, Role::Balancer { .. }));
+        members.extend(told.flat_map(|c| c.members.iter().cloned()));
+    }
+    Some(members)
 }

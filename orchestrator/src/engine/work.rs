@@ -2,12 +2,14 @@
 //!
 //! This file refuses to know what is due: that is asked of the plan in every pass, so nothing is queued here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use cartridge_orchestrator_plan::outstanding::steps;
 use cartridge_orchestrator_plan::step::Step;
+use cartridge_orchestrator_plan::world::{Member, World};
 use cartridge_protocol::{MemberId, Millis};
 use tokio::time::timeout;
 
@@ -30,7 +32,7 @@ pub(crate) struct Work {
     engine: Engine,
     provisioners: Arc<Provisioners>,
     link: LinkPlace,
-    running: BTreeMap<Key, ()>,
+    running: BTreeSet<Key>,
     paused: BTreeMap<Key, (u32, Millis)>,
 }
 
@@ -49,23 +51,23 @@ impl Work {
             engine,
             provisioners,
             link,
-            running: BTreeMap::new(),
+            running: BTreeSet::new(),
             paused: BTreeMap::new(),
         }
     }
 
     /// Begins what is due and not running yet.
-    pub(crate) fn begin(&mut self, due: Vec<Step>, now: Millis) {
-        for step in due {
-            if self.running.len() >= MAX_AT_ONCE {
-                break;
-            }
-            let key = key(&step);
+    pub(crate) fn begin(&mut self, world: &World, now: Millis) {
+        let free = MAX_AT_ONCE.saturating_sub(self.running.len());
+        let idle = |member: &Member| {
+            let key = (member.id.clone(), member.incarnation);
             let paused = self.paused.get(&key).is_some_and(|(_, until)| now < *until);
-            if paused || self.running.contains_key(&key) {
-                continue;
-            }
-            self.running.insert(key.clone(), ());
+            !paused && !self.running.contains(&key)
+        };
+        let due: Vec<Step> = steps(world, now, idle).take(free).collect();
+        for step in due {
+            let key = key(&step);
+            self.running.insert(key.clone());
             let (engine, provisioners) = (self.engine.clone(), Arc::clone(&self.provisioners));
             let link = LinkInfo {
                 url: self.link.url.clone(),

@@ -1,8 +1,8 @@
 //! The one writer: what waits → records → journal → world → steps, and what agents are told. One pass at a time.
 //!
-//! It wakes when poked and on a period. This file refuses to decide: [`cartridge_orchestrator_plan`] does.
+//! It wakes when poked, for inputs, and when an application is due. This file refuses to decide: [`cartridge_orchestrator_plan`] does.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -10,52 +10,40 @@ use std::time::Duration;
 use cartridge_orchestrator_plan::check::check;
 use cartridge_orchestrator_plan::decide::{Planned, Scope, View, decide};
 use cartridge_orchestrator_plan::order::admit;
-use cartridge_orchestrator_plan::outstanding::outstanding;
-use cartridge_orchestrator_plan::record::Entry;
-use cartridge_orchestrator_plan::world::World;
-use cartridge_protocol::{ClusterId, Millis};
+use cartridge_orchestrator_plan::world::{ApplicationStatus, World};
+use cartridge_protocol::{ApplicationId, Millis};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::draft::{Draft, Finished, Touched, touched};
 use super::input::{Input, Reply};
+use super::timers::Timers;
 use super::work::Work;
 use super::{Shared, State, SubmitError, facts};
 use crate::crash;
 use crate::journal::JournalError;
 
-/// Everything is looked at this often, poked or not.
+/// Steps that wait are looked at this often, whatever else happens.
 const PERIOD: Duration = Duration::from_secs(1);
 /// Most inputs taken together.
 const MAX_TOGETHER: usize = 1024;
-/// Between two passes that only follow from the pass before.
-const SETTLE: Duration = Duration::from_millis(5);
-/// Most passes in a row that only follow from the pass before; then the period paces them (S26: there should be few).
-const MAX_CHAIN: u32 = 100;
 
 /// The writer; there is one.
 pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) waiting: mpsc::Receiver<Input>,
     pub(crate) work: Work,
-    wake: Option<Duration>,
-    again: Again,
-}
-
-/// What the pass before touched: it may allow more.
-#[derive(Default)]
-struct Again {
-    clusters: BTreeSet<ClusterId>,
-    all: bool,
-    /// How many passes in a row followed from nothing but the pass before.
-    chain: u32,
+    timers: Timers,
 }
 
 /// What one pass came to, before it is durable.
 struct Pass {
     finished: Finished,
     planned: Planned,
+    /// Which applications were looked at, and whether something was decided there.
+    looked_at: BTreeMap<ApplicationId, bool>,
+    at: Millis,
     replies: Vec<Reply>,
     base_seq: u64,
 }
@@ -66,8 +54,7 @@ impl Writer {
             shared,
             waiting,
             work,
-            wake: None,
-            again: Again::default(),
+            timers: Timers::default(),
         }
     }
 
@@ -76,33 +63,33 @@ impl Writer {
         let mut period = interval(PERIOD);
         period.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let shared = Arc::clone(&self.shared);
+        shared.read(|state| self.soon_everywhere(&state.world, shared.clock.now()));
         loop {
-            let wake = self.wake;
-            let (first, all) = tokio::select! {
+            let now = shared.clock.now();
+            let next = self.timers.next();
+            let wait = next.map_or(PERIOD, |due| Duration::from_millis(due.since(now).0));
+            let (first, housekeeping) = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 input = self.waiting.recv() => (input, false),
                 () = shared.poke.notified() => (None, false),
                 _ = period.tick() => (None, true),
-                () = sleep(wake.unwrap_or(PERIOD)), if wake.is_some() => (None, false),
+                () = sleep(wait), if next.is_some() => (None, false),
             };
             let began = shared.clock.micros();
-            self.pass(first, all).await?;
-            shared
-                .stats
-                .passes
-                .record(shared.clock.micros().saturating_sub(began));
+            if self.pass(first, housekeeping).await? {
+                let took = shared.clock.micros().saturating_sub(began);
+                shared.stats.passes.record(took);
+            }
         }
     }
 
-    async fn pass(&mut self, first: Option<Input>, all: bool) -> Result<(), JournalError> {
+    /// Whether there was anything to plan or to write.
+    async fn pass(&mut self, first: Option<Input>, housekeeping: bool) -> Result<bool, JournalError> {
         let inputs = self.gather(first);
-        let mut dirty = self.shared.take_dirty();
-        let chained = inputs.is_empty() && dirty.is_empty() && !all;
-        self.again.chain = if chained { self.again.chain + 1 } else { 0 };
-        dirty.append(&mut self.again.clusters);
-        let all = std::mem::take(&mut self.again.all) || all;
-        let pass = self.plan(inputs, dirty, all);
+        let heard = !inputs.is_empty();
+        let pass = self.plan(inputs);
         let wrote = !pass.finished.entries.is_empty();
+        let worked = heard || wrote || !pass.looked_at.is_empty();
         if wrote {
             crash::point("before_append");
             let began = self.shared.clock.micros();
@@ -114,23 +101,17 @@ impl Writer {
                 .record(self.shared.clock.micros().saturating_sub(began));
             crash::point("after_append");
         }
-        let now = self.shared.clock.now();
-        self.wake = pass
-            .planned
-            .wake
-            .map(|at| Duration::from_millis(at.since(now).0).max(SETTLE));
-        self.publish(pass, all);
-        if wrote || all {
-            let due = self.shared.read(|state| outstanding(&state.world, now));
-            self.work.begin(due, now);
+        if worked {
+            self.publish(pass);
         }
-        if wrote && self.again.chain < MAX_CHAIN {
-            self.wake = Some(SETTLE);
-        } else if wrote {
-            tracing::error!("plans follow from plans without end; slowed down");
-            self.wake = None;
+        if heard || wrote || housekeeping {
+            let shared = Arc::clone(&self.shared);
+            shared.read(|state| self.work.begin(&state.world, shared.clock.now()));
         }
-        Ok(())
+        if housekeeping {
+            self.shared.forget_logs();
+        }
+        Ok(worked)
     }
 
     fn gather(&mut self, first: Option<Input>) -> Vec<Input> {
@@ -144,37 +125,55 @@ impl Writer {
     }
 
     /// Everything up to durability: pure, under the read lock.
-    fn plan(&mut self, inputs: Vec<Input>, mut dirty: BTreeSet<ClusterId>, mut all: bool) -> Pass {
+    fn plan(&mut self, inputs: Vec<Input>) -> Pass {
         let shared = Arc::clone(&self.shared);
         let now = shared.clock.now();
         let state = shared.state.read().expect("no holder of the state lock panics");
+        for cluster in shared.take_dirty() {
+            if let Some(cluster) = state.world.clusters.get(&cluster) {
+                self.timers.soon(&cluster.application, now);
+            }
+        }
         let mut draft = Draft::on(&state.world, now, shared.clock.unix_ms());
         let mut replies = Vec::new();
         for input in inputs {
             self.take_in(&mut draft, input, &mut replies, now);
         }
-        let so_far = draft.entries().iter().map(|entry| &entry.record);
-        for record in so_far {
-            match touched(draft.world(), &state.world, record) {
-                Touched::Cluster(cluster) => _ = dirty.insert(cluster),
-                Touched::All => all = true,
+        for entry in draft.entries() {
+            match touched(draft.world(), &state.world, &entry.record) {
+                Touched::Application(application) => self.timers.soon(&application, now),
+                Touched::All => self.soon_everywhere(draft.world(), now),
             }
         }
-        let planned = if all || !dirty.is_empty() {
-            self.decide(
-                &mut draft,
-                &state,
-                if all { Scope::All } else { Scope::Clusters(&dirty) },
-                now,
-            )
-        } else {
+        let due = self.timers.take_due(now, |application| {
+            let clusters = draft.world().clusters_of(application);
+            clusters.map(|cluster| cluster.members.len()).sum()
+        });
+        let mut looked_at = due
+            .iter()
+            .map(|application| (application.clone(), false))
+            .collect();
+        let planned = if due.is_empty() {
             Planned::default()
+        } else {
+            self.decide(&mut draft, &state, Scope::Applications(&due), &mut looked_at)
         };
         Pass {
             base_seq: state.world.seq,
             finished: draft.finish(),
             planned,
+            looked_at,
+            at: now,
             replies,
+        }
+    }
+
+    /// Something changed that may concern every application.
+    fn soon_everywhere(&mut self, world: &World, now: Millis) {
+        for state in world.applications.values() {
+            if state.status != ApplicationStatus::Created {
+                self.timers.soon(&state.blueprint.application_id, now);
+            }
         }
     }
 
@@ -210,11 +209,17 @@ impl Writer {
         }
     }
 
-    fn decide(&self, draft: &mut Draft<'_>, state: &State, scope: Scope<'_>, now: Millis) -> Planned {
+    fn decide(
+        &self,
+        draft: &mut Draft<'_>,
+        state: &State,
+        scope: Scope<'_>,
+        looked_at: &mut BTreeMap<ApplicationId, bool>,
+    ) -> Planned {
         let view = View {
             world: draft.world(),
             seen: &state.seen,
-            now,
+            now: draft.now(),
         };
         let mut planned = decide(&view, scope);
         if let Err(broken) = check(&view, &planned) {
@@ -224,18 +229,24 @@ impl Writer {
             return planned;
         }
         let records = std::mem::take(&mut planned.records);
-        let count = records.len() as u64;
+        let (begins, count) = (draft.entries().len(), records.len() as u64);
         if let Err(unfit) = draft.push(records) {
             tracing::error!("a plan does not fit the world: {unfit}; nothing of it is carried out");
             self.shared.stats.dropped_records.fetch_add(count, Relaxed);
+        }
+        for entry in &draft.entries()[begins..] {
+            if let Touched::Application(application) = touched(draft.world(), &state.world, &entry.record) {
+                looked_at.insert(application, true);
+            }
         }
         planned
     }
 
     /// After durability: readers, subscribers, agents and whoever waits for an answer.
-    fn publish(&mut self, pass: Pass, all: bool) {
+    fn publish(&mut self, pass: Pass) {
         let now = self.shared.clock.now();
         let Finished { world, entries } = pass.finished;
+        let wake = pass.planned.wake;
         let old = {
             let mut state = self
                 .shared
@@ -243,12 +254,14 @@ impl Writer {
                 .write()
                 .expect("no holder of the state lock panics");
             let old = world.map(|world| std::mem::replace(&mut state.world, world));
-            state.take_over(pass.planned, now, all);
+            state.take_over(pass.planned, now);
+            state.forget(&entries);
             old
         };
+        self.set_timers(&pass.looked_at, pass.at, wake);
         self.shared.stats.entries.fetch_add(entries.len() as u64, Relaxed);
         if let Some(old) = &old {
-            self.tell(old, &entries);
+            self.shared.tell(old, &entries);
         }
         for entry in entries {
             tracing::info!(seq = entry.seq, "{}", facts::line(&entry.record));
@@ -257,30 +270,19 @@ impl Writer {
         for reply in pass.replies {
             reply.send();
         }
-        if all {
-            self.shared.forget_logs();
-        }
     }
 
-    fn tell(&mut self, old: &World, entries: &[Entry]) {
-        let again = &mut self.again;
-        let concerned = self.shared.read(|state| {
-            let mut applications = BTreeSet::new();
-            for entry in entries {
-                let Touched::Cluster(cluster) = touched(&state.world, old, &entry.record) else {
-                    again.all = true;
-                    return None;
-                };
-                again.clusters.insert(cluster.clone());
-                let known = state
-                    .world
-                    .clusters
-                    .get(&cluster)
-                    .or_else(|| old.clusters.get(&cluster));
-                applications.extend(known.map(|c| c.application.clone()));
+    fn set_timers(&mut self, looked_at: &BTreeMap<ApplicationId, bool>, at: Millis, wake: Option<Millis>) {
+        let shared = Arc::clone(&self.shared);
+        shared.read(|state| {
+            for (application, decided) in looked_at {
+                let known = state.world.applications.get(application);
+                if known.is_none_or(|known| known.status == ApplicationStatus::Created) {
+                    self.timers.forget(application);
+                } else if !self.timers.planned(application, at, wake, *decided) {
+                    tracing::error!(%application, "plans follow from plans without end; slowed down");
+                }
             }
-            Some(applications)
         });
-        self.shared.tell(concerned.as_ref());
     }
 }

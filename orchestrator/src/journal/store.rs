@@ -9,6 +9,8 @@ use super::JournalError;
 
 /// What this program writes. A reader of another number refuses.
 pub const FORMAT: u64 = 1;
+/// Pages held in memory: the journal is written, and read by those who look back.
+const CACHE: usize = 4 << 20;
 /// How many snapshots stay.
 const SNAPSHOTS: usize = 2;
 
@@ -39,7 +41,10 @@ impl Store {
             path: path.display().to_string(),
             problem,
         };
-        let database = Database::create(path).map_err(|e| unreadable(explain(&e)))?;
+        let database = Database::builder()
+            .set_cache_size(CACHE)
+            .create(path)
+            .map_err(|e| unreadable(explain(&e)))?;
         let store = Self {
             path: path.to_owned(),
             database,

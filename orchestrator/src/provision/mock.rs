@@ -128,7 +128,8 @@ impl Member {
             return format!("mock member could not join: {refused:?}");
         }
         let mut ear = self.engine.listen(&self.spec.member, self.spec.incarnation);
-        let ready = Instant::now() + Duration::from_millis(self.property("mock.start_ms").map_or(100, whole));
+        let [start_ms] = self.properties(["mock.start_ms"]);
+        let ready = Instant::now() + Duration::from_millis(start_ms.map_or(100, whole));
         let mut tick = interval(Duration::from_millis(self.engine.intervals().publish_ms));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -178,11 +179,12 @@ impl Member {
 
     fn say(&mut self) -> Result<(), crate::engine::Fence> {
         self.sequence += 1;
+        let [load, memory, in_flight] = self.properties(["mock.load", "mock.memory", "mock.in_flight"]);
         let batch = Batch {
             sequence: self.sequence,
             status: self.status.clone(),
-            sample: self.sample(),
-            balancer: self.reading(),
+            sample: self.sample(load.unwrap_or(10.0) / 100.0, memory.unwrap_or(10.0) / 100.0),
+            balancer: self.reading(in_flight.unwrap_or(0.0)),
             notices: Vec::new(),
             logs: Vec::new(),
             logs_dropped: 0,
@@ -192,9 +194,7 @@ impl Member {
             .map(|_| ())
     }
 
-    fn sample(&self) -> Option<Sample> {
-        let load = self.property("mock.load").unwrap_or(10.0) / 100.0;
-        let memory = self.property("mock.memory").unwrap_or(10.0) / 100.0;
+    fn sample(&self, load: f64, memory: f64) -> Option<Sample> {
         let limit: u64 = 1 << 30;
         let sample = Sample {
             sequence: self.sequence,
@@ -209,9 +209,8 @@ impl Member {
         sample.check().is_ok().then_some(sample)
     }
 
-    fn reading(&self) -> Option<BalancerReading> {
+    fn reading(&self, average: f64) -> Option<BalancerReading> {
         let topology = self.wanted.as_ref()?.topology.as_ref()?;
-        let average = self.property("mock.in_flight").unwrap_or(0.0);
         let row = |cluster: &cartridge_protocol::topology::TopologyCluster| {
             let ready = cluster
                 .endpoints
@@ -246,7 +245,7 @@ impl Member {
         })
     }
 
-    fn property(&self, name: &str) -> Option<f64> {
+    fn properties<const N: usize>(&self, names: [&str; N]) -> [Option<f64>; N] {
         self.engine.read(|world, _, _| {
             let cartridge = world
                 .clusters
@@ -254,12 +253,14 @@ impl Member {
                 .and_then(|c| world.cartridges.get(&c.cartridge));
             let place = world.network_partitions.get(&self.spec.network_partition);
             let partition = place.and_then(|np| np.partitions.iter().find(|p| p.id == self.spec.partition));
-            let text = cartridge
-                .and_then(|c| c.property.get(name))
-                .or_else(|| partition.and_then(|p| p.properties.get(name)))
-                .or_else(|| place.and_then(|np| np.properties.get(name)));
-            text.and_then(|text| text.parse().ok())
-                .filter(|value: &f64| value.is_finite() && *value >= 0.0)
+            names.map(|name| {
+                let text = cartridge
+                    .and_then(|c| c.property.get(name))
+                    .or_else(|| partition.and_then(|p| p.properties.get(name)))
+                    .or_else(|| place.and_then(|np| np.properties.get(name)));
+                text.and_then(|text| text.parse().ok())
+                    .filter(|value: &f64| value.is_finite() && *value >= 0.0)
+            })
         })
     }
 }

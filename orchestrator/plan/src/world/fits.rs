@@ -9,7 +9,7 @@ use super::{ApplicationStatus, Member, MemberPhase, World};
 use crate::record::Record;
 
 /// The member that a record is about, and which of its lives.
-pub(crate) fn member_of(record: &Record) -> Option<(&MemberId, u64)> {
+pub fn member_of(record: &Record) -> Option<(&MemberId, u64)> {
     match record {
         Record::MemberPlanned {
             member, incarnation, ..

@@ -10,6 +10,7 @@ use harness::provisioner::Trouble;
 use harness::sim::{Faults, Sim};
 use harness::truth;
 
+/// How many seeds unless `CARTRIDGE_SEEDS` says otherwise.
 const SEEDS: u64 = 200;
 const BAD_SECONDS: u64 = 150;
 const GOOD_SECONDS: u64 = 1500;
@@ -127,10 +128,20 @@ fn converged(sim: &Sim) -> bool {
     sizes && only_active && instances && one_commit
 }
 
+#[allow(
+    clippy::disallowed_methods,
+    reason = "chooses how long to search, decides nothing"
+)]
+fn seeds() -> u64 {
+    let asked = std::env::var("CARTRIDGE_SEEDS");
+    asked.map_or(SEEDS, |text| text.parse().expect("CARTRIDGE_SEEDS is a number"))
+}
+
 #[test]
 fn whatever_goes_wrong_invariants_hold_and_all_comes_to_rest() {
     const WORKERS: u64 = 2;
-    let share = |worker: u64| (worker..SEEDS).step_by(WORKERS as usize);
+    let seeds = seeds();
+    let share = |worker: u64| (worker..seeds).step_by(WORKERS as usize);
     let failing: Vec<u64> = std::thread::scope(|scope| {
         let search =
             |worker| scope.spawn(move || share(worker).filter(|seed| fails(*seed)).collect::<Vec<_>>());

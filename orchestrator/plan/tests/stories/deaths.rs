@@ -1,9 +1,10 @@
 //! Members die, fall silent, never start; and sometimes it is we who do not hear.
 
+use cartridge_orchestrator_plan::desired::endpoints;
 use cartridge_orchestrator_plan::record::Record;
 use cartridge_protocol::{MemberId, Millis};
 
-use crate::harness::fixture::Shape;
+use crate::harness::fixture::{self, Shape};
 use crate::harness::provisioner::Trouble;
 use crate::harness::sim::Sim;
 use crate::{count, running};
@@ -34,6 +35,24 @@ fn a_confirmed_death_is_replaced_in_the_pass_that_learns_of_it() {
     assert!(
         matches!(&records[1], Record::MemberPlanned { .. }),
         "{records:#?}"
+    );
+}
+
+#[test]
+fn clients_are_not_sent_to_a_balancer_that_died_until_the_next_one_is_ready() {
+    let mut sim = running(&Shape::default());
+    let listed = |sim: &Sim| endpoints(&sim.orchestrator.world, &fixture::app()).len();
+    assert_eq!(listed(&sim), 1);
+    sim.kill(&MemberId::new("shop.lb-np1.cartridge-balancer.domain-1").unwrap());
+    sim.until("it is not listed", 5, |sim| listed(sim) == 0);
+    sim.until("the next one is", 60, |sim| listed(sim) == 1);
+    let balancers = sim
+        .agents
+        .values()
+        .filter(|agent| agent.balancer && !agent.exited);
+    assert_eq!(
+        balancers.map(|agent| agent.member.as_str()).collect::<Vec<_>>(),
+        ["shop.lb-np1.cartridge-balancer.domain-2"]
     );
 }
 
