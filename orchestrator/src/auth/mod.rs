@@ -15,7 +15,7 @@ mod store;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -60,7 +60,7 @@ pub struct Auth(Arc<Inner>);
 
 struct Inner {
     path: PathBuf,
-    users: RwLock<(Option<SystemTime>, Arc<store::Users>)>,
+    users: RwLock<(Option<store::Version>, Arc<store::Users>)>,
     remembered: Mutex<Vec<([u8; 32], Principal)>>,
     backoff: Mutex<Backoff>,
     checks: Semaphore,
@@ -71,11 +71,11 @@ impl Auth {
     /// Reads `<data>/users.json`, which [`ensure_admin`] creates.
     pub fn open(data: &Path) -> Result<Self, AuthFault> {
         let path = store::path(data);
-        let changed = store::changed(&path);
+        let version = store::version(&path);
         let users = Arc::new(store::Users::read(&path)?);
         Ok(Self(Arc::new(Inner {
             path,
-            users: RwLock::new((changed, users)),
+            users: RwLock::new((version, users)),
             remembered: Mutex::default(),
             backoff: Mutex::default(),
             checks: Semaphore::new(MAX_CHECKS),
@@ -122,14 +122,14 @@ impl Auth {
 
     /// Reads the file anew if it changed (`cartridge token`): what was right before may not be any more.
     fn refresh(&self) {
-        let changed = store::changed(&self.0.path);
+        let version = store::version(&self.0.path);
         let known = self.0.users.read().unwrap_or_else(PoisonError::into_inner).0;
-        if changed == known {
+        if version == known {
             return;
         }
         match store::Users::read(&self.0.path) {
             Ok(users) => {
-                *self.0.users.write().unwrap_or_else(PoisonError::into_inner) = (changed, Arc::new(users));
+                *self.0.users.write().unwrap_or_else(PoisonError::into_inner) = (version, Arc::new(users));
                 self.0
                     .remembered
                     .lock()

@@ -4,7 +4,7 @@
 //! This file refuses to know how credentials arrive.
 
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use cartridge_protocol::Secret;
@@ -56,9 +56,13 @@ pub fn path(data: &Path) -> PathBuf {
     data.join("users.json")
 }
 
-/// When the file changed last.
-pub fn changed(path: &Path) -> Option<std::time::SystemTime> {
-    std::fs::metadata(path).and_then(|about| about.modified()).ok()
+/// Which state of the file this is: time alone is too coarse for two changes in a row, but each makes a new file.
+pub type Version = (std::time::SystemTime, u64);
+
+/// The state of the file now.
+pub fn version(path: &Path) -> Option<Version> {
+    let about = std::fs::metadata(path).ok()?;
+    Some((about.modified().ok()?, about.ino()))
 }
 
 /// Creates the administrator with a random password, if there are no users yet. `tell` hears it first: a password that

@@ -4,21 +4,34 @@ use std::collections::VecDeque;
 
 use cartridge_protocol::link::{LogLine, Notice};
 
+/// Most bytes of text kept of one member, however few rows they are.
+const MAX_BYTES: usize = 256 << 10;
+
 /// A row that counts up.
 pub trait Numbered: Clone {
     /// Its number.
     fn number(&self) -> u64;
+    /// How much text it holds.
+    fn bytes(&self) -> usize;
 }
 
 impl Numbered for LogLine {
     fn number(&self) -> u64 {
         self.number
     }
+
+    fn bytes(&self) -> usize {
+        self.stream.len() + self.text.len()
+    }
 }
 
 impl Numbered for Notice {
     fn number(&self) -> u64 {
         self.number
+    }
+
+    fn bytes(&self) -> usize {
+        self.kind.len() + self.text.len()
     }
 }
 
@@ -28,6 +41,7 @@ pub struct Ring<T> {
     incarnation: u64,
     most: usize,
     rows: VecDeque<T>,
+    bytes: usize,
 }
 
 impl<T: Numbered> Ring<T> {
@@ -37,6 +51,7 @@ impl<T: Numbered> Ring<T> {
             incarnation: 0,
             most,
             rows: VecDeque::new(),
+            bytes: 0,
         }
     }
 
@@ -45,19 +60,28 @@ impl<T: Numbered> Ring<T> {
         if incarnation != self.incarnation {
             self.incarnation = incarnation;
             self.rows.clear();
+            self.bytes = 0;
         }
         let mut fresh = Vec::new();
         for row in rows {
             if self.rows.back().is_some_and(|last| last.number() >= row.number()) {
                 continue;
             }
-            if self.rows.len() == self.most {
-                self.rows.pop_front();
-            }
+            self.bytes += row.bytes();
             self.rows.push_back(row.clone());
             fresh.push(row);
+            self.shed();
         }
         fresh
+    }
+
+    fn shed(&mut self) {
+        while self.rows.len() > self.most || self.bytes > MAX_BYTES {
+            let Some(oldest) = self.rows.pop_front() else {
+                return;
+            };
+            self.bytes -= oldest.bytes();
+        }
     }
 
     /// Rows with numbers above `after`.
@@ -105,5 +129,21 @@ mod tests {
         assert_eq!(kept, [2, 3]);
         assert_eq!(ring.take_in(2, vec![line(1)]).len(), 1, "a new life counts anew");
         assert_eq!(ring.last(), 1);
+    }
+
+    #[test]
+    fn long_rows_are_kept_as_far_as_their_text_fits() {
+        let mut ring = Ring::new(1_000);
+        for number in 1..=1_000 {
+            let long = LogLine {
+                text: "x".repeat(4096),
+                ..line(number)
+            };
+            ring.take_in(1, vec![long]);
+        }
+        let kept = ring.after(0);
+        assert_eq!(kept.last().unwrap().number, 1_000);
+        assert!(kept.iter().map(Numbered::bytes).sum::<usize>() <= MAX_BYTES);
+        assert!(kept.len() > 50, "{}", kept.len());
     }
 }

@@ -35,7 +35,8 @@ fn tag_of(pid: Pid) -> Option<String> {
     String::from_utf8(tag.to_vec()).ok()
 }
 
-fn is_agent(pid: Pid, tag: &str) -> bool {
+/// Whether this is the agent of the instance with this tag.
+pub(super) fn is_agent(pid: Pid, tag: &str) -> bool {
     let first = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let first = first.split(|byte| *byte == 0).next().unwrap_or_default();
     first.strip_prefix(AGENT.as_bytes()) == Some(tag.as_bytes())

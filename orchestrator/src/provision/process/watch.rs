@@ -26,7 +26,7 @@ pub(super) fn child(process: &Process, life: Life, mut child: Child) {
         {
             let tag = process.tag(&life);
             if let Ok(Some(agent)) = blocking(move || tagged::agent(&tag)).await {
-                wait(agent).await;
+                wait(agent, &process.tag(&life)).await;
                 ended(&process, life, "agent ended".to_owned()).await;
                 return;
             }
@@ -43,7 +43,7 @@ pub(super) fn adopted(process: &Process, life: Life, agent: Pid) {
     }
     let process = process.clone();
     tokio::spawn(async move {
-        wait(agent).await;
+        wait(agent, &process.tag(&life)).await;
         ended(&process, life, "agent ended".to_owned()).await;
     });
 }
@@ -57,9 +57,12 @@ fn begin(process: &Process, life: &Life) -> bool {
         .insert(life.clone())
 }
 
-async fn wait(agent: Pid) {
-    // An error means that it is over already.
+async fn wait(agent: Pid, tag: &str) {
+    // An error means that it is over already, and so does a number that is somebody else's by now.
     let Ok(pinned) = tagged::open(agent) else { return };
+    if !tagged::is_agent(agent, tag) {
+        return;
+    }
     // SAFETY: the descriptor is owned by what wraps it and cannot be closed or exchanged before that is dropped.
     if let Ok(pinned) = unsafe { AsyncFd::register_with_interest(pinned, Interest::READABLE) } {
         let _ = pinned.readable().await;
