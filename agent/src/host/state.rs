@@ -144,7 +144,12 @@ fn write(path: &Path, text: &str) -> std::io::Result<()> {
         .open(&aside)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    std::fs::rename(&aside, path)
+    std::fs::rename(&aside, path)?;
+    // Or a power failure could take back a credential that the orchestrator knows already.
+    match path.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 fn fresh() -> Result<String, StateError> {
