@@ -36,6 +36,12 @@ async fn bench(credentials: Option<(&str, &str)>) -> Bench {
 }
 
 impl Bench {
+    async fn publish_to(&self, url: &str) -> String {
+        self.repository.push_to(url).await.unwrap();
+        let page = [("page.txt", "one\n")];
+        self.repository.publish(&page, "first").await.unwrap()
+    }
+
     async fn clone_to(&self, url: &str, name: &str) -> Result<std::path::PathBuf, GitFault> {
         git(self.folder.path(), &["clone", "--quiet", url, name]).await?;
         Ok(self.folder.path().join(name))
@@ -84,12 +90,7 @@ async fn hear<T>(news: &mut mpsc::Receiver<T>) -> Option<T> {
 async fn what_was_pushed_over_http_can_be_cloned_over_http() {
     let bench = bench(None).await;
     let url = bench.server.url("hello.git");
-    bench.repository.push_to(&url).await.unwrap();
-    let hash = bench
-        .repository
-        .publish(&[("page.txt", "one\n")], "first")
-        .await
-        .unwrap();
+    let hash = bench.publish_to(&url).await;
     assert_eq!(bench.repository.published().await.unwrap(), hash);
     let clone = bench.clone_to(&url, "clone").await.unwrap();
     assert_eq!(std::fs::read_to_string(clone.join("page.txt")).unwrap(), "one\n");
@@ -121,15 +122,8 @@ async fn nobody_gets_in_without_the_right_password() {
     let bench = bench(Some(("ada", "right"))).await;
     let address = bench.server.address();
     bench
-        .repository
-        .push_to(&format!("http://ada:right@{address}/hello.git"))
-        .await
-        .unwrap();
-    bench
-        .repository
-        .publish(&[("page.txt", "one\n")], "first")
-        .await
-        .unwrap();
+        .publish_to(&format!("http://ada:right@{address}/hello.git"))
+        .await;
 
     for url in [
         format!("http://{address}/hello.git"),
@@ -154,12 +148,7 @@ async fn each_push_that_changes_something_is_told_once() {
         authorization,
         authority: None,
     }));
-    bench.repository.push_to(&url).await.unwrap();
-    bench
-        .repository
-        .publish(&[("page.txt", "one\n")], "first")
-        .await
-        .unwrap();
+    bench.publish_to(&url).await;
 
     let (body, authorization) = hear(&mut news).await.unwrap();
     let body: serde_json::Value = serde_json::from_str(&body).unwrap();
@@ -186,16 +175,7 @@ async fn a_refused_web_hook_is_counted_and_does_not_fail_the_push() {
         authorization: None,
         authority: None,
     }));
-    bench
-        .repository
-        .push_to(&bench.server.url("hello.git"))
-        .await
-        .unwrap();
-    bench
-        .repository
-        .publish(&[("page.txt", "one\n")], "first")
-        .await
-        .unwrap();
+    bench.publish_to(&bench.server.url("hello.git")).await;
     hear(&mut news).await.unwrap();
     let counted = async {
         while bench.server.deliveries().pushes == 0 {

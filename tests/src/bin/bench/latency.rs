@@ -32,26 +32,20 @@ fn active(members: &[Member]) -> usize {
     members.iter().filter(|m| m.is_active()).count()
 }
 
+async fn scale(stack: &Stack, cluster: &str, size: u32) -> Result<(), Failure> {
+    let path = format!("/api/clusters/{cluster}/scale");
+    stack.api().post(&path, Some(&json!({"size": size}))).await?;
+    Ok(())
+}
+
 /// An order to have one member more, until it is active.
 async fn order_to_active(stack: &Stack, cluster: &str) -> Result<f64, Failure> {
     wait(stack, |members| members.len() == 1 && active(members) == 1).await?;
     let begun = Instant::now();
-    stack
-        .api()
-        .post(
-            &format!("/api/clusters/{cluster}/scale"),
-            Some(&json!({"size": 2})),
-        )
-        .await?;
+    scale(stack, cluster, 2).await?;
     wait(stack, |members| active(members) == 2).await?;
     let took = begun.elapsed();
-    stack
-        .api()
-        .post(
-            &format!("/api/clusters/{cluster}/scale"),
-            Some(&json!({"size": 1})),
-        )
-        .await?;
+    scale(stack, cluster, 1).await?;
     Ok(took.as_secs_f64() * 1000.0)
 }
 
@@ -101,13 +95,7 @@ pub async fn figures() -> Result<Vec<Row>, Failure> {
     plan.deploy(stack.api()).await?;
     let cluster = plan.cluster();
     let (mut orders, mut applications, mut agents) = (Vec::new(), Vec::new(), Vec::new());
-    stack
-        .api()
-        .post(
-            &format!("/api/clusters/{cluster}/scale"),
-            Some(&json!({"size": 1})),
-        )
-        .await?;
+    scale(&stack, &cluster, 1).await?;
     for _ in 0..ROUNDS {
         orders.push(order_to_active(&stack, &cluster).await?);
     }
