@@ -65,7 +65,10 @@ async fn bounded(body: Body) -> Result<Vec<u8>, Failure> {
     }
     match in_time {
         Ok(read) => read.map(|()| bytes),
-        Err(_) => Err(Failure::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time".to_owned())),
+        Err(_) => Err(Failure::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "the body did not arrive in time".to_owned(),
+        )),
     }
 }
 

@@ -20,7 +20,7 @@ mod stream;
 pub mod telling;
 
 pub use server::figures as server_figures;
-pub(crate) use stream::sse;
+pub(crate) use stream::{newest_events, sse};
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;

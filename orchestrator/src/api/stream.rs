@@ -54,6 +54,14 @@ struct EventsQuery {
     limit: Option<usize>,
 }
 
+/// The newest events, oldest first; none where the journal cannot be read.
+pub(crate) async fn newest_events(engine: &Engine, most: usize) -> Vec<Event> {
+    match last(engine, None, most).await {
+        Ok(begin) => list(engine, begin, None, most).await.unwrap_or_default(),
+        Err(_) => Vec::new(),
+    }
+}
+
 async fn events(State(api): State<Api>, Query(query): Query<EventsQuery>) -> Result<Response, Failure> {
     // Subscribed before reading, so that nothing falls between.
     let live = api.engine.subscribe();

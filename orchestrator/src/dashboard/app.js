@@ -277,5 +277,10 @@ function listen(url, each) {
   };
 }
 
+// The page brought the state of its moment; the streams take over from there. An event seen twice is told once.
+const brought = document.body.dataset;
+if (brought.state) draw(JSON.parse(brought.state));
+if (brought.events) JSON.parse(brought.events).forEach(tell);
+
 listen("/dashboard/stream", draw);
 listen("/api/events?follow=true&limit=" + MAX_EVENTS, tell);

@@ -32,6 +32,8 @@ const STYLE: &str = include_str!("style.css");
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/// Events that come with the page; as many as its timeline shows.
+const FIRST_EVENTS: usize = 200;
 /// Time between samples when nothing happens.
 const EVERY: Duration = Duration::from_secs(1);
 /// Least time between two states sent because something happened.
@@ -79,6 +81,21 @@ impl Dashboard {
 }
 
 impl Kept {
+    /// The whole state now, as JSON.
+    fn look(&self, engine: &Engine) -> String {
+        let now = engine.now();
+        let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        engine.read(|world, seen, report| {
+            let known = crate::api::figures::Known {
+                world,
+                seen,
+                report,
+                now,
+            };
+            state::whole(&known, &history).to_string()
+        })
+    }
+
     /// Looks at everything; `point` adds to the history too. The text is made only if somebody listens.
     fn sample(&self, engine: &Engine, point: bool) {
         let now = engine.now();
@@ -102,8 +119,15 @@ impl Kept {
     }
 }
 
-/// `GET /`.
-pub async fn page() -> Response {
+/// `GET /`: with the state of this moment in it, so that it shows something before the stream begins.
+pub async fn page(State(api): State<Api>) -> Response {
+    let newest = crate::api::newest_events(&api.engine, FIRST_EVENTS).await;
+    let events = serde_json::to_string(&newest).unwrap_or_default();
+    draw(&api.dashboard.0.look(&api.engine), &events)
+}
+
+/// The page around a state and some events; both are data in attributes, escaped, and never code.
+fn draw(state: &str, events: &str) -> Response {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -115,7 +139,7 @@ pub async fn page() -> Response {
                 link rel="stylesheet" href="/dashboard/style.css";
                 script src="/dashboard/app.js" defer {}
             }
-            body {
+            body data-state=(state) data-events=(events) {
                 header {
                     h1 { "Cartridge" }
                     p id="summary" { "connecting…" }
@@ -181,7 +205,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_page_allows_no_other_script_and_holds_none_itself() {
-        let page = page().await;
+        let page = draw("{\"a\":\"<script>\"}", "[]");
         let policy = page.headers()[header::CONTENT_SECURITY_POLICY]
             .to_str()
             .unwrap()
@@ -190,7 +214,11 @@ mod tests {
         assert!(!policy.contains("unsafe"));
         let body = axum::body::to_bytes(page.into_body(), 1 << 20).await.unwrap();
         let text = String::from_utf8(body.to_vec()).unwrap();
-        assert_eq!(text.matches("<script").count(), 1);
+        assert_eq!(
+            text.matches("<script").count(),
+            1,
+            "what came from members is escaped"
+        );
         assert!(!text.contains("style=") && !text.contains("onload"));
     }
 
