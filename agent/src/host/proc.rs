@@ -1,22 +1,21 @@
 //! Measures the member: bounded reads of procfs and cgroup files. What the texts mean, the plan knows.
 
+mod descendants;
+
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::time::Instant;
 
-use cartridge_agent_plan::sample::{self, Cgroup, Fault, TaskStat, Ticks};
+use cartridge_agent_plan::sample::{self, Cgroup, Fault, Ticks};
 use cartridge_protocol::sample::{Sample, Scope};
+use descendants::{Known, children_path};
 
 /// Longest file read.
 const MOST_BYTES: usize = 256 << 10;
 /// A read that gives less has come to the end of a file of procfs.
 const CERTAINLY_ALL: usize = 1024;
-/// Samples for which a process that does nothing is not looked at more closely.
-const QUIET_FOR: u32 = 4;
-/// Most processes followed, and most tasks of one.
-const MOST_TASKS: usize = 4096;
 
 /// Takes samples.
 pub struct Sampler {
@@ -30,18 +29,11 @@ pub struct Sampler {
     hertz: f64,
     agent: u32,
     bytes: Vec<u8>,
-    /// The agent's own children as last seen.
+    /// The agent's own children as last seen, and the file that names them.
     children: Vec<u32>,
+    children_file: Option<File>,
     /// Processes that were looked at closely, and when.
     known: BTreeMap<u32, Known>,
-}
-
-/// A process that was looked at closely.
-struct Known {
-    stat: TaskStat,
-    children: Vec<u32>,
-    /// Samples since then.
-    age: u32,
 }
 
 struct Before {
@@ -55,14 +47,6 @@ struct Own {
     scope: Scope,
     memory: String,
     cpu: String,
-}
-
-/// What was seen of the descendants at one instant.
-#[derive(Default)]
-struct Seen {
-    loads: u32,
-    pages: u64,
-    ticks: Ticks,
 }
 
 impl Sampler {
@@ -85,6 +69,7 @@ impl Sampler {
             agent,
             bytes: Vec::new(),
             children: Vec::new(),
+            children_file: File::open(children_path(agent, agent)).ok(),
             known: BTreeMap::new(),
         };
         sampler.memory_total = memory_total();
@@ -93,13 +78,17 @@ impl Sampler {
     }
 
     fn read(&mut self, path: &str) -> Option<Cow<'_, str>> {
-        let mut file = File::open(path).ok()?;
+        self.read_again(&File::open(path).ok()?)
+    }
+
+    /// From its beginning: procfs makes the text anew.
+    fn read_again(&mut self, file: &File) -> Option<Cow<'_, str>> {
         let mut filled = 0;
         loop {
             if filled == self.bytes.len() {
                 self.bytes.resize((filled * 2).clamp(4096, MOST_BYTES), 0);
             }
-            let count = file.read(&mut self.bytes[filled..]).ok()?;
+            let count = file.read_at(&mut self.bytes[filled..], filled as u64).ok()?;
             filled += count;
             // The kernel gives a page at a time, cut between lines: much less is the end, and needs no second look.
             if count < CERTAINLY_ALL || filled >= MOST_BYTES {
@@ -241,75 +230,6 @@ impl Sampler {
                 lesser(limit, self.memory_total),
             )
         }
-    }
-
-    /// The agent's own children as of the newest sample.
-    pub fn own_children(&self) -> impl Iterator<Item = i32> {
-        self.children.iter().filter_map(|pid| i32::try_from(*pid).ok())
-    }
-
-    /// Walks down from the agent's own children; /proc as a whole is never listed.
-    fn descendants(&mut self) -> Seen {
-        let mut seen = Seen::default();
-        let mut visited = BTreeSet::new();
-        let mut known = std::mem::take(&mut self.known);
-        let agent = self.agent;
-        self.children = self.children_of(agent, agent);
-        let mut waiting = self.children.clone();
-        while let Some(pid) = waiting.pop() {
-            if visited.len() == MOST_TASKS || !visited.insert(pid) {
-                continue;
-            }
-            let Some(stat) = self.figure(&format!("/proc/{pid}/stat"), sample::task_stat) else {
-                continue;
-            };
-            seen.pages += stat.pages;
-            seen.ticks.note(pid, &stat);
-            seen.loads += u32::from(stat.loads);
-            let before = known.remove(&pid);
-            let closely = match before.filter(|b| b.age < QUIET_FOR && stat.is_as_quiet_as(&b.stat)) {
-                Some(quiet) => Known {
-                    age: quiet.age + 1,
-                    ..quiet
-                },
-                None => Known {
-                    children: self.look_closely(pid, &stat, &mut seen.loads),
-                    stat,
-                    age: 0,
-                },
-            };
-            waiting.extend(&closely.children);
-            self.known.insert(pid, closely);
-        }
-        seen
-    }
-
-    /// Adds what the threads load, but for the first, which is known; returns all children.
-    fn look_closely(&mut self, pid: u32, stat: &TaskStat, loads: &mut u32) -> Vec<u32> {
-        if stat.threads <= 1 {
-            return self.children_of(pid, pid);
-        }
-        let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
-            return Vec::new();
-        };
-        let tasks = entries
-            .flatten()
-            .filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
-        let mut children = Vec::new();
-        for task in tasks.take(MOST_TASKS) {
-            if task != pid {
-                let of_task = self.figure(&format!("/proc/{pid}/task/{task}/stat"), sample::task_stat);
-                *loads += u32::from(of_task.is_some_and(|s| s.loads));
-            }
-            children.extend(self.children_of(pid, task));
-        }
-        children
-    }
-
-    fn children_of(&mut self, pid: u32, task: u32) -> Vec<u32> {
-        self.read(&format!("/proc/{pid}/task/{task}/children"))
-            .map(|text| sample::children(&text).collect())
-            .unwrap_or_default()
     }
 }
 
