@@ -12,6 +12,8 @@ use cartridge_protocol::{ClusterId, MemberId, Millis, NetworkPartitionId};
 use crate::decide::Planned;
 use crate::world::World;
 
+/// Points that are kept however old they are: they tell how often new ones come.
+const FEWEST_POINTS: usize = 8;
 /// Most points kept per window.
 pub const MAX_POINTS: usize = 64;
 
@@ -134,6 +136,16 @@ impl Window {
         self.points.push_back((at, value));
     }
 
+    /// Adds a point and forgets what lies further back than `span`, but for a few: of each member there are such
+    /// windows, and they would be twice as large.
+    pub fn push_within(&mut self, at: Millis, value: f64, span: Millis) {
+        let old = |(first, _): &(Millis, f64)| at.since(*first) > span;
+        while self.points.len() >= FEWEST_POINTS && self.points.front().is_some_and(old) {
+            self.points.pop_front();
+        }
+        self.push(at, value);
+    }
+
     /// Adds a point, or raises the newest one where that lies in the same slot of this length: so that a bounded
     /// window covers a long time and keeps every highest value.
     pub fn push_highest(&mut self, at: Millis, value: f64, slot: Millis) {
@@ -155,5 +167,23 @@ impl Window {
     /// The newest point.
     pub fn last(&self) -> Option<(Millis, f64)> {
         self.points.back().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_of_a_member_holds_its_span_and_a_few_points_where_they_come_seldom() {
+        let pushed = |every: u64| {
+            let mut window = Window::default();
+            (0..100).for_each(|n| window.push_within(Millis(n * every), 1.0, Millis(30_000)));
+            window.points().map(|(at, _)| at.0).collect::<Vec<_>>()
+        };
+        let each_second = pushed(1_000);
+        assert_eq!((each_second.len(), each_second[0]), (31, 69_000));
+        assert_eq!(pushed(60_000).len(), FEWEST_POINTS);
+        assert_eq!(pushed(10).len(), MAX_POINTS);
     }
 }

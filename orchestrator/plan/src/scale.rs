@@ -22,6 +22,8 @@ use cartridge_protocol::Millis;
 use crate::blueprint::AutoscalingPolicy;
 use crate::observe::Window;
 
+pub use trend::SPAN;
+
 /// All that the decision on one cluster's size depends on.
 #[derive(Clone, Debug)]
 pub struct Input<'a> {

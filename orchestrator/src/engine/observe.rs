@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use cartridge_orchestrator_plan::observe::{
     ClusterObservation, InstanceObservation, MemberObservation, Observations, Window,
 };
+use cartridge_orchestrator_plan::scale::SPAN;
 use cartridge_orchestrator_plan::world::{Cluster, MemberPhase, Role, World};
 use cartridge_protocol::link::{Acknowledged, Batch};
 use cartridge_protocol::sample::BalancerReading;
@@ -209,10 +210,10 @@ fn record_batch(
             .is_none_or(|(_, last)| last.sequence < sample.sequence)
     {
         if let Some(load) = sample.load_percent() {
-            known.load.push(now, load);
+            known.load.push_within(now, load, SPAN);
         }
         if let Some(memory) = sample.memory_percent() {
-            known.memory.push(now, memory);
+            known.memory.push_within(now, memory, SPAN);
         }
         known.sample = Some((now, sample.clone()));
     }

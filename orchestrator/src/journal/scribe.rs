@@ -144,6 +144,13 @@ impl Scribe {
     }
 
     fn make_snapshot(&mut self) -> Result<(), JournalError> {
+        let made = self.fold_and_keep();
+        // SAFETY: hands free memory back to the machine. A snapshot needs the whole world once more, and seldom.
+        unsafe { libc::malloc_trim(0) };
+        made
+    }
+
+    fn fold_and_keep(&mut self) -> Result<(), JournalError> {
         let world = fold::world(&self.store)?;
         let bytes = serde_json::to_vec(&world).map_err(|e| JournalError::Store(e.to_string()))?;
         let drop_to = world.seq.saturating_sub(self.keep.history);

@@ -42,7 +42,8 @@ impl Mock {
         }
     }
 
-    fn begin(&self, spec: MemberSpec) {
+    fn begin(&self, mut spec: MemberSpec) {
+        spec.parameters.clear(); // for processes
         let life = (spec.member.clone(), spec.incarnation);
         let mut running = self.running.lock().expect("no holder of this lock panics");
         if running.contains_key(&life) {

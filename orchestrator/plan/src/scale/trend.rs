@@ -9,8 +9,8 @@ use cartridge_protocol::Millis;
 
 use crate::observe::Window;
 
-/// How far back the slope looks.
-const SPAN: Millis = Millis::from_secs(30);
+/// How far back a trend looks.
+pub const SPAN: Millis = Millis::from_secs(30);
 /// How far back the present looks.
 const PRESENT: Millis = Millis::from_secs(3);
 /// Fewest points for a slope, and the shortest time between the outermost.
