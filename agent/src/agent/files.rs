@@ -166,6 +166,7 @@ impl Files {
         {
             self.stop = stop.clone();
             let goal = self.goal(&wanted);
+            self.restless = false;
             self.begin(move || make_move(&shelf, &goal, may_switch, &remote, &stop));
         }
     }
@@ -222,11 +223,13 @@ impl Files {
             Done::Moved { made, before, after } => {
                 self.tries = 0;
                 self.last_fault = None;
-                self.restless = made != Move::Nothing;
+                // What was asked for meanwhile is not known to this move, and stays to be done.
+                self.restless |= made != Move::Nothing;
                 self.moved(made, before, &after, waiting, &mut outcome);
                 self.state = after;
             }
             Done::Failed { made, fault, refusal } => {
+                self.restless = true;
                 match made {
                     Some(Move::Stage(commit) | Move::Remake { new: commit, .. }) if refusal => {
                         self.refuse(commit, &fault, None)
