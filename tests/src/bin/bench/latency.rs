@@ -65,7 +65,10 @@ async fn killed_to_active(stack: &Stack, agent: bool) -> Result<f64, Failure> {
     loop {
         let healed = if agent {
             let events: Vec<Value> = stack.api().get(&format!("/api/events?after={before}")).await?;
-            events.iter().any(|event| event["kind"] == "member-activated")
+            let replaced = |event: &Value| {
+                event["kind"] == "member-activated" && event["member"] != victim.tag.member.as_str()
+            };
+            events.iter().any(replaced)
         } else {
             // An agent that starts its application again within one report never says that it was away.
             let member: Value = stack.api().get(&member).await?;
