@@ -49,13 +49,18 @@ fn main() -> ExitCode {
 fn server(options: ServeOptions) -> ExitCode {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(SERVER_THREADS)
         .enable_all()
         .build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(Box::pin(serve(options))).map_err(|e| e.to_string()),
+        Ok(runtime) => runtime
+            .block_on(Box::pin(serve(options)))
+            .map_err(|e| e.to_string()),
         Err(e) => Err(e.to_string()),
     };
     match result {
