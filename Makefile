@@ -25,6 +25,8 @@ bench: ## every figure we claim, each beside its peer
 	@tests/install bench
 	cargo build --release --bins
 	target/$(target)/release/cartridge-bench
+	@echo; echo "The same on the shelf alone: a poll that finds nothing, and the parts of a release"
+	@cargo run --quiet --profile quick -p cartridge-agent --example release_bench
 
 check: ## format, lints, licences and bans, documentation
 	cargo fmt --all --check
