@@ -3,6 +3,8 @@
 use std::process::Stdio;
 
 use cartridge_tests::blueprint::Plan;
+use cartridge_tests::git_server::{GitServer, Settings};
+use cartridge_tests::repository::Repository;
 use cartridge_tests::stack::{self, Stack};
 use http::Method;
 use serde_json::{Value, json};
@@ -175,4 +177,69 @@ async fn the_command_line_says_what_is_wrong_in_one_line_and_exits_with_its_code
             "{arguments:?} does not name {names}: {words}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unreachable_repository_an_unknown_branch_and_a_wrong_password_are_refused_at_deployment() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = folder.path().join("git");
+    let repository = Repository::create(&served.join("site.git"), &folder.path().join("work"))
+        .await
+        .unwrap();
+    repository
+        .publish(&[("index.html", "hello")], "First page")
+        .await
+        .unwrap();
+    let credentials = Some(("somebody".to_owned(), "canary-3391".to_owned()));
+    let settings = Settings {
+        root: served,
+        listen: None,
+        credentials,
+        hook: None,
+    };
+    let git = GitServer::start(settings).await.unwrap();
+    let stack = Stack::start(&folder.path().join("data"), &[])
+        .await
+        .expect("the server starts");
+
+    let good = json!({"repoUrl": git.url("site.git"), "branch": "main", "repoUsername": "somebody", "repoPassword": "canary-3391"});
+    let cases = [
+        (
+            "nowhere",
+            changed(&good, "/repoUrl", json!("http://127.0.0.1:1/site.git")),
+            ["repoUrl", "127.0.0.1:1"],
+        ),
+        (
+            "absent",
+            changed(&good, "/repoUrl", json!(git.url("other.git"))),
+            ["repoUrl", "other.git"],
+        ),
+        (
+            "branch",
+            changed(&good, "/branch", json!("mian")),
+            ["branch", "mian"],
+        ),
+        (
+            "secret",
+            changed(&good, "/repoPassword", json!("canary-9999")),
+            ["repoUsername", "401"],
+        ),
+    ];
+    for (name, repository, names) in cases {
+        let mut plan = Plan::hello(&stack::bin_dir(), name);
+        plan.repository = Some(repository);
+        plan.add(stack.api()).await.expect("the resources are accepted");
+        let path = format!("/api/applications/{name}/deploy/{name}-policy");
+        refused(&stack, &path, &json!(null), &names).await;
+        let (_, answer) = stack.api().call(Method::POST, &path, None).await.unwrap();
+        assert!(
+            !String::from_utf8_lossy(&answer).contains("canary"),
+            "a password is shown"
+        );
+    }
+    let mut plan = Plan::hello(&stack::bin_dir(), "fine");
+    plan.repository = Some(good);
+    plan.deploy(stack.api())
+        .await
+        .expect("what can be reached is deployed");
 }

@@ -1,7 +1,7 @@
 //! The orchestrator can be killed at any moment and started again: no member is lost, doubled or orphaned
 //! (S1, S3, S4, S28), and members run on meanwhile (S31).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use cartridge_tests::api::Member;
@@ -47,11 +47,9 @@ async fn settled(stack: &Stack, size: u32) -> Vec<Member> {
     let deadline = Instant::now() + SETTLE;
     loop {
         let members = stack.api().members().await.unwrap_or_default();
-        let known: Vec<String> = members
-            .iter()
-            .map(|m| format!("{}/{}", m.member, m.incarnation))
-            .collect();
-        let running: Vec<String> = agents(stack).into_keys().collect();
+        let life = |m: &Member| format!("{}/{}", m.member, m.incarnation);
+        let known: BTreeSet<String> = members.iter().map(life).collect();
+        let running: BTreeSet<String> = agents(stack).into_keys().collect();
         let active = members.iter().filter(|m| m.is_active()).count();
         if active == members.len() && active == size as usize && known == running {
             return members;
