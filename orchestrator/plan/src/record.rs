@@ -298,6 +298,9 @@ pub enum Record {
         incarnation: u64,
         /// Why, for people.
         reason: String,
+        /// How long ago it was ready for the first time; None: never, or before this orchestrator began to listen.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        active_ms: Option<cartridge_protocol::Millis>,
     },
     /// The provisioner says that nothing of it is left. Its credential is void.
     MemberRemoved {

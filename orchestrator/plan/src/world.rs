@@ -155,6 +155,8 @@ pub struct Cluster {
 
 /// Most drains remembered per cluster.
 pub const MAX_DRAINS: usize = 64;
+/// Most changes remembered per member.
+pub const MAX_CHANGES: usize = 20;
 /// Most rejected and most passed commits remembered per cluster.
 pub const MAX_COMMITS: usize = 64;
 
@@ -180,7 +182,7 @@ pub struct ClusterInstance {
     pub since: Millis,
     /// Being emptied ([`crate::record::Record::BurstEnding`]), since when.
     pub ending: Option<Millis>,
-    /// Members in a row that never became active here: the next attempts wait longer.
+    /// Members in a row that never became active here, or not for long: the next attempts wait longer.
     #[serde(default)]
     pub failures: u32,
     /// When the last of them failed.
@@ -234,6 +236,12 @@ pub struct Member {
     pub phase: MemberPhase,
     /// Since when it stands there.
     pub since: Millis,
+    /// When it was ready for the first time.
+    #[serde(default)]
+    pub activated: Option<Millis>,
+    /// When its phase or release followed what it said of itself, newest last, at most [`MAX_CHANGES`].
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    pub changes: VecDeque<Millis>,
     /// What the provisioner made of it.
     pub instance: Option<Instance>,
     /// SHA-256 of its credential, once it joined.

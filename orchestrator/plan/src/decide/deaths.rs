@@ -23,7 +23,7 @@ pub(super) fn decide(draft: &mut Draft<'_>, application: &ApplicationId) {
             .members_of(cluster)
             .filter_map(|member| {
                 let reason = confirmed(draft, member).or_else(|| expired(draft, member))?;
-                Some(failed(member, reason))
+                Some(failed(draft, member, reason))
             })
             .collect();
         let due: Vec<Millis> = draft
@@ -37,11 +37,15 @@ pub(super) fn decide(draft: &mut Draft<'_>, application: &ApplicationId) {
     }
 }
 
-fn failed(member: &Member, reason: String) -> Record {
+/// The record of its loss.
+pub(super) fn failed(draft: &Draft<'_>, member: &Member, reason: String) -> Record {
+    // What was replayed looks younger than it is.
+    let known = member.activated.filter(|at| *at > draft.seen.began);
     Record::MemberFailed {
         member: member.id.clone(),
         incarnation: member.incarnation,
         reason,
+        active_ms: known.map(|at| draft.now.since(at)),
     }
 }
 
@@ -119,6 +123,7 @@ fn silent(draft: &mut Draft<'_>, id: &ClusterId) {
         let heard = hearing::last_heard(draft.seen, member);
         if draft.now.since(heard) > SILENCE {
             lost.push(failed(
+                draft,
                 member,
                 format!("it was not heard for {}", draft.now.since(heard)),
             ));

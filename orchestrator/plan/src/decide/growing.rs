@@ -94,7 +94,9 @@ fn waits(draft: &mut Draft<'_>, id: &ClusterId, np: &NetworkPartitionId) -> bool
     }
     draft.note(
         id,
-        format!("{failures} members in a row never became ready in {np}: the next waits {wait}"),
+        format!(
+            "{failures} members in a row never became ready in {np}, or not for long: the next waits {wait}"
+        ),
     );
     draft.wake_at(due);
     true

@@ -2,14 +2,15 @@
 //!
 //! This file refuses to take anything away from anybody.
 
-use cartridge_protocol::ApplicationId;
 use cartridge_protocol::link::Phase;
+use cartridge_protocol::{ApplicationId, ClusterId, Millis};
 
 use super::draft::Draft;
 use super::hearing;
+use super::limits::{CHANGE_SPAN, CHANGE_WAIT};
 use crate::observe::{InstanceObservation, MemberObservation};
 use crate::record::Record;
-use crate::world::{Member, MemberPhase};
+use crate::world::{MAX_CHANGES, Member, MemberPhase, member_of};
 
 /// Decides.
 pub(super) fn decide(draft: &mut Draft<'_>, application: &ApplicationId) {
@@ -17,13 +18,47 @@ pub(super) fn decide(draft: &mut Draft<'_>, application: &ApplicationId) {
         let Some(cluster) = draft.world().clusters.get(&id) else {
             continue;
         };
-        let facts: Vec<Record> = draft
+        let found: Vec<(Vec<Record>, Option<Millis>)> = draft
             .world()
             .members_of(cluster)
-            .flat_map(|member| facts(draft, member))
+            .map(|member| (facts(draft, member), waits(draft.now, member)))
+            .filter(|(facts, _)| !facts.is_empty())
             .collect();
-        draft.extend(facts);
+        for (facts, waits) in found {
+            match waits {
+                Some(due) if facts.iter().all(follows) => hold(draft, &id, &facts, due),
+                _ => draft.extend(facts),
+            }
+        }
     }
+}
+
+/// Names a member whose words change faster than they are followed.
+fn hold(draft: &mut Draft<'_>, id: &ClusterId, facts: &[Record], due: Millis) {
+    if let Some((member, _)) = facts.first().and_then(member_of) {
+        let wait = due.since(draft.now);
+        draft.note(
+            id,
+            format!("{member} changes too often: its phase is taken over in {wait} at the earliest"),
+        );
+    }
+    draft.wake_at(due);
+}
+
+/// Follows what a member says of itself, and may change again. An end never waits.
+const fn follows(record: &Record) -> bool {
+    matches!(
+        record,
+        Record::MemberActivated { .. } | Record::MemberSuspended { .. } | Record::MemberSwitched { .. }
+    )
+}
+
+/// Until when further changes of a member wait; None: they do not.
+fn waits(now: Millis, member: &Member) -> Option<Millis> {
+    let (first, last) = (member.changes.front()?, member.changes.back()?);
+    let many = member.changes.len() == MAX_CHANGES && now.since(*first) < CHANGE_SPAN;
+    let due = last.plus(CHANGE_WAIT);
+    (many && now < due).then_some(due)
 }
 
 fn facts(draft: &Draft<'_>, member: &Member) -> Vec<Record> {

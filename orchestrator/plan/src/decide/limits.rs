@@ -27,6 +27,12 @@ pub const FIRST_WAIT: Millis = Millis::from_secs(5);
 /// The longest wait.
 pub const LONGEST_WAIT: Millis = Millis::from_secs(300);
 
+/// A member's phase and release follow what it says at once, as often as [`crate::world::MAX_CHANGES`] within this
+/// time; beyond that they wait for [`CHANGE_WAIT`] after the last change, so that no member floods the journal (S21).
+pub const CHANGE_SPAN: Millis = Millis::from_secs(40);
+/// See above.
+pub const CHANGE_WAIT: Millis = Millis::from_secs(2);
+
 /// Serving members that may be taken out within [`BUDGET_SPAN`] (S7).
 pub fn budget(serving: usize) -> usize {
     (serving / 10).max(1)

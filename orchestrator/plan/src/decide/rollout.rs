@@ -7,7 +7,7 @@ use cartridge_protocol::link::Phase;
 
 use super::draft::Draft;
 use super::limits::UPDATE;
-use super::{hearing, releases};
+use super::{deaths, hearing, releases};
 use crate::record::Record;
 use crate::world::{Cluster, Member, MemberPhase};
 
@@ -60,10 +60,9 @@ fn step(
         return Some(switched(member, commit));
     }
     let late = cleared && draft.now.since(member.since) > UPDATE;
-    late.then(|| Record::MemberFailed {
-        member: member.id.clone(),
-        incarnation: member.incarnation,
-        reason: format!("it did not become ready with {} in {UPDATE}", commit.short()),
+    late.then(|| {
+        let reason = format!("it did not become ready with {} in {UPDATE}", commit.short());
+        deaths::failed(draft, member, reason)
     })
 }
 

@@ -2,9 +2,11 @@
 //!
 //! This file refuses to know why.
 
+use std::collections::VecDeque;
+
 use cartridge_protocol::{MemberId, Millis};
 
-use super::{Instance, MAX_DRAINS, Member, MemberPhase, World};
+use super::{Instance, MAX_CHANGES, MAX_DRAINS, Member, MemberPhase, World};
 use crate::record::Record;
 
 impl World {
@@ -27,6 +29,7 @@ impl World {
                 if before != std::mem::discriminant(&member.phase) || restarts_the_wait(record) {
                     member.since = now;
                 }
+                member.remember(record, now);
                 member.revision = revision;
             });
         }
@@ -58,6 +61,8 @@ impl World {
             partition: partition.clone(),
             phase: MemberPhase::Planned { attempts: 0 },
             since: now,
+            activated: None,
+            changes: VecDeque::new(),
             instance: None,
             credential_sha256: None,
             ordered_commit: None,
@@ -86,22 +91,29 @@ impl World {
                 }
                 cluster.drains.push_back(now);
             }
-            Record::MemberFailed { .. } if member.phase.is_coming() => {
-                if let Some(instance) = cluster.instances.get_mut(&member.network_partition) {
-                    instance.failures = instance.failures.saturating_add(1);
-                    instance.failed = now;
-                }
-            }
-            Record::MemberActivated { .. } => {
-                if let Some(instance) = cluster.instances.get_mut(&member.network_partition) {
-                    instance.failures = 0;
-                    instance.failed = Millis::ZERO;
+            Record::MemberFailed { active_ms, .. } => {
+                let Some(instance) = cluster.instances.get_mut(&member.network_partition) else {
+                    return;
+                };
+                match active_ms {
+                    Some(active) if *active >= LASTING => {
+                        instance.failures = 0;
+                        instance.failed = Millis::ZERO;
+                    }
+                    None if !member.phase.is_coming() => {}
+                    _ => {
+                        instance.failures = instance.failures.saturating_add(1);
+                        instance.failed = now;
+                    }
                 }
             }
             _ => {}
         }
     }
 }
+
+/// A member that was ready for so long did not fail at the start: with its loss a run of such failures is over.
+const LASTING: Millis = Millis::from_secs(60);
 
 /// A new attempt or a new target: the time limit begins again although the phase stays.
 const fn restarts_the_wait(record: &Record) -> bool {
@@ -112,6 +124,22 @@ const fn restarts_the_wait(record: &Record) -> bool {
 }
 
 impl Member {
+    /// Keeps the figures that pacing needs.
+    fn remember(&mut self, record: &Record, now: Millis) {
+        if let Record::MemberActivated { .. } = record {
+            self.activated.get_or_insert(now);
+        }
+        if let Record::MemberActivated { .. }
+        | Record::MemberSuspended { .. }
+        | Record::MemberSwitched { .. } = record
+        {
+            if self.changes.len() == MAX_CHANGES {
+                self.changes.pop_front();
+            }
+            self.changes.push_back(now);
+        }
+    }
+
     fn change(&mut self, record: &Record) {
         match record {
             Record::MemberEnsured {

@@ -51,7 +51,12 @@ impl Members {
 
     /// Makes every wait begin now.
     pub(super) fn resume_at(&mut self, now: Millis) {
-        self.all.change(|_| true, |member| member.since = now);
+        let resume = |member: &mut Member| {
+            member.since = now;
+            member.activated = member.activated.map(|_| now);
+            member.changes.iter_mut().for_each(|at| *at = now);
+        };
+        self.all.change(|_| true, resume);
     }
 
     /// Members that take up a place there, by cluster.

@@ -9,6 +9,7 @@ mod bursts;
 mod checks;
 mod cost;
 mod deaths;
+mod floods;
 mod lives;
 mod orders;
 mod phases;

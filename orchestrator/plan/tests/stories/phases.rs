@@ -56,7 +56,10 @@ fn events() -> Vec<(&'static str, Record)> {
         ("draining", plain!(MemberDraining, reason: "r".into())),
         ("stopping", plain!(MemberStopping, reason: "r".into())),
         ("stopped", plain!(MemberStopped)),
-        ("failed", plain!(MemberFailed, reason: "r".into())),
+        (
+            "failed",
+            plain!(MemberFailed, reason: "r".into(), active_ms: None),
+        ),
         ("removed", plain!(MemberRemoved)),
     ]
 }
@@ -144,6 +147,7 @@ fn a_record_of_another_life_never_fits() {
         member: id(),
         incarnation: 2,
         reason: "r".into(),
+        active_ms: None,
     };
     assert!(world.fits(&stale).is_err());
 }
