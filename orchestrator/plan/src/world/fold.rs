@@ -269,6 +269,10 @@ impl World {
                     instance.desired = *to;
                     instance.since = now;
                 }
+                // Whether a cluster is stopped is in the topology.
+                if let Some(cluster) = self.clusters.get_mut(cluster) {
+                    cluster.revision = revision;
+                }
             }
             Record::ClusterSizeOrdered { cluster, size, .. } => {
                 if let Some(cluster) = self.clusters.get_mut(cluster) {

@@ -174,3 +174,20 @@ fn undeploying_by_force_does_not_drain() {
         assert!(matches!(told.run, Run::Stop { .. }));
     }
 }
+
+#[test]
+fn a_topology_is_newer_when_a_cluster_in_it_is_not_wanted_any_more() {
+    let mut sim = running(&Shape::default());
+    let balancer = balancer_cluster(&fixture::app(), &fixture::np(1)).unwrap();
+    let before = topology(&sim.orchestrator.world, &balancer).unwrap();
+    sim.order(Record::ClusterResized {
+        cluster: fixture::cluster(),
+        network_partition: fixture::np(1),
+        from: 2,
+        to: 0,
+        factor: "order".into(),
+        reason: "the test says so".into(),
+    });
+    let after = topology(&sim.orchestrator.world, &balancer).unwrap();
+    assert!(after.clusters != before.clusters && after.revision > before.revision);
+}
