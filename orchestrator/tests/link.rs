@@ -241,3 +241,37 @@ async fn the_stream_says_what_is_wanted_and_ends_with_the_member() {
         .await
         .expect("the stream ends");
 }
+
+#[tokio::test]
+async fn who_has_no_credential_learns_nothing_and_a_member_that_is_gone_learns_that_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let (scene, agent) = scene(folder.path()).await;
+    let own = agent.credential.as_str();
+    let stranger = Agent {
+        router: agent.router.clone(),
+        member: "app.web.c.domain-77".to_owned(),
+        token: String::new(),
+        credential: String::new(),
+    };
+    assert_eq!(
+        stranger.batch("wrong", &batch(1, "active")).await,
+        StatusCode::UNAUTHORIZED
+    );
+    assert_eq!(agent.join(&agent.token, own).await, StatusCode::OK);
+    let member = MemberId::new(agent.member.clone()).unwrap();
+    scene
+        .engine
+        .instance_gone(&member, 1, "the test says so".to_owned());
+    scene
+        .until("it is removed", |world| !world.members.contains_key(&member))
+        .await;
+    assert_eq!(
+        agent.batch("wrong", &batch(2, "active")).await,
+        StatusCode::UNAUTHORIZED
+    );
+    assert_eq!(
+        stranger.batch(own, &batch(2, "active")).await,
+        StatusCode::UNAUTHORIZED
+    );
+    assert_eq!(agent.batch(own, &batch(2, "active")).await, StatusCode::GONE);
+}

@@ -65,6 +65,21 @@ pub struct World {
     /// The number of the next member of clusters that no longer exist: ids are not reused after deploying again.
     #[serde(default)]
     pub retired: Shared<ClusterId, u64>,
+    /// Members that are gone, the newest [`MAX_DEPARTED`], by the entry that removed them: who still speaks for one of
+    /// them is told that it is over.
+    #[serde(default)]
+    pub departed: Shared<u64, Departed>,
+}
+
+/// A member that is gone and had joined.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Departed {
+    /// Which.
+    pub member: MemberId,
+    /// Which of its lives.
+    pub incarnation: u64,
+    /// SHA-256 of its credential.
+    pub credential_sha256: String,
 }
 
 /// Automation is paused.
@@ -157,6 +172,8 @@ pub struct Cluster {
 pub const MAX_DRAINS: usize = 64;
 /// Most changes remembered per member.
 pub const MAX_CHANGES: usize = 20;
+/// Most members remembered that are gone.
+pub const MAX_DEPARTED: usize = 1_000;
 /// Most rejected and most passed commits remembered per cluster.
 pub const MAX_COMMITS: usize = 64;
 

@@ -6,7 +6,7 @@ use cartridge_orchestrator_plan::observe::{
     ClusterObservation, InstanceObservation, MemberObservation, Observations, Window,
 };
 use cartridge_orchestrator_plan::scale::SPAN;
-use cartridge_orchestrator_plan::world::{Cluster, MemberPhase, Role, World};
+use cartridge_orchestrator_plan::world::{Cluster, Departed, MemberPhase, Role, World};
 use cartridge_protocol::link::{Acknowledged, Batch};
 use cartridge_protocol::sample::BalancerReading;
 use cartridge_protocol::{ClusterId, MemberId, Millis, NetworkPartitionId, Secret};
@@ -36,14 +36,23 @@ pub enum Fence {
 impl Engine {
     /// Whether the bearer of a credential with this hash speaks for this life of a member.
     pub fn fence(&self, member: &MemberId, incarnation: u64, credential_sha256: &str) -> Result<(), Fence> {
+        // The credential comes first: who has none learns nothing, not even which members there are.
+        let matches = |hash: &str| Secret::new(hash).matches(credential_sha256);
         self.read(|world, _, _| {
             let known = world.members.get(member).filter(|m| m.incarnation == incarnation);
-            let known = known
-                .filter(|m| !matches!(m.phase, MemberPhase::Ended { .. }))
-                .ok_or(Fence::Over)?;
-            let hash = known.credential_sha256.as_deref().ok_or(Fence::Unauthorized)?;
-            let right = Secret::new(hash).matches(credential_sha256);
-            if right { Ok(()) } else { Err(Fence::Unauthorized) }
+            let Some(known) = known else {
+                let departed = |one: &&Departed| one.member == *member && one.incarnation == incarnation;
+                let left = world.departed.values().rev().find(departed);
+                let right = left.is_some_and(|one| matches(&one.credential_sha256));
+                return Err(if right { Fence::Over } else { Fence::Unauthorized });
+            };
+            match known.credential_sha256.as_deref() {
+                Some(hash) if matches(hash) => match known.phase {
+                    MemberPhase::Ended { .. } => Err(Fence::Over),
+                    _ => Ok(()),
+                },
+                _ => Err(Fence::Unauthorized),
+            }
         })
     }
 

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 use cartridge_protocol::{MemberId, Millis};
 
-use super::{Instance, MAX_CHANGES, MAX_DRAINS, Member, MemberPhase, World};
+use super::{Departed, Instance, MAX_CHANGES, MAX_DEPARTED, MAX_DRAINS, Member, MemberPhase, World};
 use crate::record::Record;
 
 impl World {
@@ -21,7 +21,7 @@ impl World {
         };
         self.count(record, member, now);
         if let Record::MemberRemoved { .. } = record {
-            self.members.remove(member);
+            self.part_from(member);
         } else {
             self.members.change(member, |member| {
                 let before = std::mem::discriminant(&member.phase);
@@ -39,6 +39,25 @@ impl World {
             }
             cluster.revision = revision;
         }
+    }
+
+    fn part_from(&mut self, id: &MemberId) {
+        let Some(member) = self.members.get(id) else {
+            return;
+        };
+        if let Some(credential_sha256) = member.credential_sha256.clone() {
+            let departed = Departed {
+                member: id.clone(),
+                incarnation: member.incarnation,
+                credential_sha256,
+            };
+            self.departed.insert(self.seq, departed);
+        }
+        let oldest = self.departed.keys().next().copied();
+        if let Some(oldest) = oldest.filter(|_| self.departed.len() > MAX_DEPARTED) {
+            self.departed.remove(&oldest);
+        }
+        self.members.remove(id);
     }
 
     fn plan_member(&mut self, record: &Record, now: Millis) {
