@@ -10,6 +10,7 @@ mod learn;
 mod observe;
 pub mod ring;
 pub mod stats;
+mod submit;
 mod tell;
 mod timers;
 mod work;
@@ -20,7 +21,7 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use cartridge_orchestrator_plan::decide::Report;
 use cartridge_orchestrator_plan::observe::Observations;
-use cartridge_orchestrator_plan::order::{Order, Refusal};
+use cartridge_orchestrator_plan::order::Refusal;
 use cartridge_orchestrator_plan::record::Entry;
 use cartridge_orchestrator_plan::world::World;
 use cartridge_protocol::link::{LogLine, Notice};
@@ -51,7 +52,7 @@ const MAX_BEHIND: usize = 4096;
 /// The same for batches of log lines or notices, each of which may be as large as a body of the link.
 const MAX_BATCHES_BEHIND: usize = 64;
 
-/// Why an order was not carried out. Nothing changed.
+/// Why an order was not carried out. Nothing changed, unless the words say that it may.
 #[derive(Debug, thiserror::Error)]
 pub enum SubmitError {
     /// The order itself.
@@ -203,19 +204,6 @@ impl Engine {
             .await
             .map_err(|_| JoinRefused::NotYet)?;
         answer.await.unwrap_or(Err(JoinRefused::NotYet))
-    }
-
-    /// Gives an order. Answers with the journal position of its last record once that is durable and applied (the
-    /// position of the world where the order needed no record).
-    pub async fn submit(&self, order: Order) -> Result<u64, SubmitError> {
-        let (reply, answer) = oneshot::channel();
-        let stopping = || SubmitError::Unavailable("the orchestrator is stopping".to_owned());
-        self.shared
-            .inputs
-            .send(Input::Order(Box::new(order), reply))
-            .await
-            .map_err(|_| stopping())?;
-        answer.await.map_err(|_| stopping())?
     }
 
     /// Looks at everything known. Keep it short: the writer waits meanwhile; never call it from inside itself.
