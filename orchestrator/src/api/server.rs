@@ -68,6 +68,7 @@ async fn providers() -> Json<Value> {
 
 async fn status(State(api): State<Api>) -> Json<Value> {
     let mut shown = api.engine.read(|world, _, report| figures(world, report));
+    shown["orphans"] = json!(api.engine.orphans());
     let stats = api.engine.stats();
     shown["pass"] = durations(&stats.passes);
     shown["append"] = durations(&stats.appends);

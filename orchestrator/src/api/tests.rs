@@ -277,6 +277,7 @@ async fn what_happened_is_listed_and_pausing_shows() {
     assert_eq!(all.as_array().unwrap().len() as u64, server.seq());
     let (_, status) = server.ask("GET", "/api/status", "").await;
     assert_eq!(status["paused"]["by"], "admin");
+    assert_eq!(status["orphans"], json!([]));
     assert_eq!(status["activeMembers"], 0);
     let [p50, p99, longest] = ["p50Ms", "p99Ms", "maxMs"].map(|name| status["pass"][name].as_f64().unwrap());
     assert!(0.0 < p50 && p50 <= p99 && p99 <= longest, "{status}");

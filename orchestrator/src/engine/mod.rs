@@ -44,6 +44,7 @@ use crate::clock::Clock;
 use crate::identity::Identity;
 use crate::journal::{Journal, JournalError};
 use crate::provision::Provisioners;
+use crate::provision::takeover::Orphan;
 
 /// Inputs that may wait for the writer.
 const MAX_WAITING: usize = 4096;
@@ -102,6 +103,7 @@ pub(crate) struct Shared {
     pub(crate) poke: Notify,
     pub(crate) listeners: Listeners,
     pub(crate) stopping: CancellationToken,
+    pub(crate) orphans: Mutex<BTreeMap<&'static str, Vec<Orphan>>>,
 }
 
 impl Shared {
@@ -156,6 +158,7 @@ impl Engine {
             poke: Notify::new(),
             listeners: Listeners::default(),
             stopping: parts.stopping,
+            orphans: Mutex::default(),
         };
         let engine = Self {
             shared: Arc::new(shared),
@@ -182,6 +185,17 @@ impl Engine {
         let work = Work::new(self.clone(), provisioners, link);
         let writer = Writer::new(Arc::clone(&self.shared), waiting.0, work);
         writer.run(self.shared.stopping.clone()).await
+    }
+
+    /// Instances with our tag of which the journal knows nothing, as last listed.
+    pub fn orphans(&self) -> Vec<Orphan> {
+        let orphans = self.shared.orphans.lock().expect("no holder of this lock panics");
+        orphans.values().flatten().cloned().collect()
+    }
+
+    pub(crate) fn show_orphans(&self, provider: &'static str, found: Vec<Orphan>) {
+        let mut orphans = self.shared.orphans.lock().expect("no holder of this lock panics");
+        orphans.insert(provider, found);
     }
 
     /// How often agents measure and report.

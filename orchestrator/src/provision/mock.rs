@@ -80,6 +80,7 @@ impl Provisioner for Mock {
             member: member.clone(),
             incarnation: *incarnation,
             running: true,
+            age: None,
         });
         let found = found.collect();
         Box::pin(async move { Ok(found) })

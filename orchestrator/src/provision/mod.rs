@@ -31,6 +31,8 @@ pub struct Found {
     pub incarnation: u64,
     /// Its agent lives; otherwise only remains are left.
     pub running: bool,
+    /// How long it has been there; None: nobody knows.
+    pub age: Option<std::time::Duration>,
 }
 
 /// What was made.

@@ -70,7 +70,8 @@ pub async fn serve(options: ServeOptions) -> Result<(), ServeError> {
     provisioners.add("mock", Mock::new(engine.clone(), exits));
     let provisioners = Arc::new(provisioners);
     tokio::spawn(notice(engine.clone(), noticed));
-    takeover::take_over(&engine, &provisioners).await;
+    let lists = takeover::take_over(&engine, &provisioners).await;
+    tokio::spawn(takeover::go_on(engine.clone(), Arc::clone(&provisioners), lists));
     let router = routes(&engine, &data.path, &place)?;
     let server = tokio::spawn(listen::serve(
         listener,

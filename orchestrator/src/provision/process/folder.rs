@@ -72,6 +72,12 @@ impl Folder {
         }))
     }
 
+    /// How long nothing was added or removed here.
+    pub(super) fn age(&self) -> Option<std::time::Duration> {
+        let changed = std::fs::metadata(&self.path).and_then(|folder| folder.modified());
+        changed.ok()?.elapsed().ok()
+    }
+
     /// Durable before anything is started.
     pub(super) fn write_made(&self, made: &Ensured) -> Result<(), ProvisionError> {
         let made = Made {

@@ -95,6 +95,10 @@ impl Process {
         }
         let found = |life: Life| Found {
             running: agents.contains_key(&life),
+            age: match agents.get(&life) {
+                Some(agent) => tagged::age(*agent),
+                None => self.folder(&life).age(),
+            },
             member: life.0,
             incarnation: life.1,
         };

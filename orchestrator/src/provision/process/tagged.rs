@@ -42,6 +42,25 @@ pub(super) fn is_agent(pid: Pid, tag: &str) -> bool {
     first.strip_prefix(AGENT.as_bytes()) == Some(tag.as_bytes())
 }
 
+/// How long ago a process began.
+pub(super) fn age(pid: Pid) -> Option<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name before it can hold anything, blanks and brackets too; the 22nd field is the 20th after it.
+    let began: u64 = stat
+        .rsplit_once(')')?
+        .1
+        .split_whitespace()
+        .nth(19)?
+        .parse()
+        .ok()?;
+    // SAFETY: a question without pointers.
+    let ticks = u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).ok()?;
+    let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
+    let uptime: f64 = uptime.split_whitespace().next()?.parse().ok()?;
+    let began = Duration::from_secs(began.checked_div(ticks)?);
+    Some(Duration::try_from_secs_f64(uptime).ok()?.saturating_sub(began))
+}
+
 /// The agent of the instance with this tag.
 pub(super) fn agent(tag: &str) -> Result<Option<Pid>, ProvisionError> {
     let found = pids()?
