@@ -13,8 +13,8 @@ use axum::response::sse::{Event as Frame, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use cartridge_orchestrator_plan::record::Entry;
-use cartridge_protocol::MemberId;
 use cartridge_protocol::link::LogLine;
+use cartridge_protocol::{ApplicationId, MemberId};
 use futures_util::StreamExt as _;
 use futures_util::stream::unfold;
 use http::Method;
@@ -82,7 +82,14 @@ async fn events(State(api): State<Api>, Query(query): Query<EventsQuery>) -> Res
     };
     if !query.follow {
         let most = query.limit.unwrap_or(MAX_EVENTS).min(MAX_EVENTS);
-        return Ok(Json(list(&api.engine, begin, wanted.as_deref(), most).await?).into_response());
+        let listed = list(&api.engine, begin, wanted.as_deref(), most).await?;
+        if listed.is_empty() {
+            known(&api.engine, wanted.as_deref())?;
+        }
+        return Ok(Json(listed).into_response());
+    }
+    if begin.ready.is_empty() && query.after.is_none() {
+        known(&api.engine, wanted.as_deref())?;
     }
     let tail = Tail {
         engine: api.engine,
@@ -100,6 +107,16 @@ async fn events(State(api): State<Api>, Query(query): Query<EventsQuery>) -> Res
             Some((frame(&event, Some(event.seq)), tail))
         }),
     ))
+}
+
+/// An application of which nothing is told must exist at least.
+fn known(engine: &Engine, wanted: Option<&str>) -> Result<(), Failure> {
+    let Some(wanted) = wanted else { return Ok(()) };
+    let exists = |id: &ApplicationId| engine.read(|world, _, _| world.applications.contains_key(id));
+    match ApplicationId::new(wanted) {
+        Ok(id) if exists(&id) => Ok(()),
+        _ => Err(Failure::unknown("application", wanted)),
+    }
 }
 
 /// Events to begin with, and the position after them.

@@ -275,6 +275,13 @@ async fn what_happened_is_listed_and_pausing_shows() {
     assert_eq!(events[0]["kind"], "automation-paused");
     let (_, all) = server.ask("GET", "/api/events?after=0", "").await;
     assert_eq!(all.as_array().unwrap().len() as u64, server.seq());
+    for path in [
+        "/api/events?application=nope",
+        "/api/events?application=nope&follow=true",
+    ] {
+        let (status, answer) = server.ask("GET", path, "").await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{path}: {answer}");
+    }
     let (_, status) = server.ask("GET", "/api/status", "").await;
     assert_eq!(status["paused"]["by"], "admin");
     assert_eq!(status["orphans"], json!([]));

@@ -312,8 +312,7 @@ pub fn text(value: &Value) -> String {
         Value::String(text) if text.is_empty() => "-".into(),
         Value::String(text) => text.clone(),
         Value::Number(number) => match number.as_f64() {
-            Some(figure) if number.is_f64() && figure.fract() != 0.0 => format!("{figure:.1}"),
-            Some(figure) if number.is_f64() => format!("{figure:.0}"),
+            Some(value) if number.is_f64() => show::figure(value),
             _ => number.to_string(),
         },
         other => other.to_string(),
@@ -323,7 +322,7 @@ pub fn text(value: &Value) -> String {
 fn percent(value: &Value) -> String {
     value
         .as_f64()
-        .map_or_else(|| "-".into(), |figure| format!("{figure:.0}%"))
+        .map_or_else(|| "-".into(), |value| format!("{}%", show::figure(value.round())))
 }
 
 fn short(value: &Value) -> String {

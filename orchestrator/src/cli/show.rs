@@ -205,7 +205,10 @@ fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::Null => Some("-".into()),
         Value::String(text) => Some(clean::line(text)),
-        Value::Number(number) => Some(figure(number.as_f64(), number.to_string())),
+        Value::Number(number) => Some(match number.as_f64() {
+            Some(value) if number.is_f64() => figure(value),
+            _ => number.to_string(),
+        }),
         Value::Bool(truth) => Some(truth.to_string()),
         Value::Array(items) if items.is_empty() => Some("-".into()),
         Value::Object(fields) if fields.is_empty() => Some("-".into()),
@@ -213,10 +216,16 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-fn figure(value: Option<f64>, exact: String) -> String {
-    match value {
-        Some(value) if value.fract() != 0.0 => format!("{value:.1}"),
-        _ => exact,
+/// A figure with one digit after the point where it has any; what rounds to nothing has no sign.
+pub fn figure(value: f64) -> String {
+    let text = if value.fract() == 0.0 {
+        format!("{value:.0}")
+    } else {
+        format!("{value:.1}")
+    };
+    match text.as_str() {
+        "-0" | "-0.0" | "0.0" => "0".to_owned(),
+        _ => text,
     }
 }
 
@@ -270,6 +279,23 @@ mod tests {
         words("WHERE", 2),
         figures("LOAD", 1),
     ];
+
+    #[test]
+    fn what_rounds_to_nothing_has_no_sign() {
+        let shown = |value: f64| {
+            [
+                figure(value),
+                scalar(&Value::from(value)).unwrap(),
+                super::super::get::text(&Value::from(value)),
+            ]
+        };
+        for value in [-0.0, -0.04, 0.0, 0.04] {
+            assert_eq!(shown(value), ["0", "0", "0"]);
+        }
+        assert_eq!(shown(-0.06), ["-0.1", "-0.1", "-0.1"]);
+        assert_eq!(shown(20.0), ["20", "20", "20"]);
+        assert_eq!(shown(12.34), ["12.3", "12.3", "12.3"]);
+    }
 
     #[test]
     fn columns_go_before_lines_wrap() {

@@ -118,6 +118,9 @@ pub(super) fn in_words(input: &Input<'_>, forecast: &Forecast) -> String {
         Factor::RequestsInFlight => String::new(),
         _ => format!(", {} active", input.active),
     };
+    // What rounds to nothing has no sign.
+    let gradient = (gradient * 10.0).round() / 10.0 + 0.0;
+    let (now, predicted) = (now.round() + 0.0, predicted.round() + 0.0);
     format!(
         "{name} {now:.0}{unit} now, {predicted:.0}{unit} in {horizon:.0} s ({gradient:+.1}{unit}/s), threshold \
          {threshold}{unit} per member{active}: {required} {members}",

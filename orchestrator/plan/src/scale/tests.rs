@@ -134,6 +134,14 @@ fn requests_in_flight_are_predicted_and_said_in_words() {
 }
 
 #[test]
+fn what_rounds_to_nothing_is_said_without_a_sign() {
+    let falling: Vec<f64> = (0..30).map(|i| 20.0 - 0.02 * f64::from(i)).collect();
+    let scaling = Scene::of_requests(window(&falling), 3).scale();
+    assert!(scaling.forecasts[0].gradient < 0.0);
+    assert!(scaling.reason.contains("(+0.0/s)"), "{}", scaling.reason);
+}
+
+#[test]
 fn requests_of_several_balancers_add_up() {
     let mut scene = Scene::of_requests(flat(20.0), 2);
     scene.in_flight.push(flat(30.0));
