@@ -116,6 +116,8 @@ async fn ensuring_twice_makes_one_and_removing_leaves_nothing() {
     assert_eq!(parameters.get(key::JOIN_TOKEN), Some("token"));
     let found = process.list().await.unwrap();
     assert!(found.len() == 1 && found[0].running, "{found:?}");
+    let young = |age: Duration| age < Duration::from_secs(60);
+    assert!(found[0].age.is_some_and(young), "{found:?}");
 
     process.remove(&spec("twice").member, 1).await.unwrap();
     assert!(!alive(pid), "its child went with it");
