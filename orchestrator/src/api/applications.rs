@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::routing::{delete, get, post, put};
-use cartridge_orchestrator_plan::blueprint::parse;
+use cartridge_orchestrator_plan::blueprint::{Subscription, parse};
 use cartridge_orchestrator_plan::desired::{AccessPoint, endpoints};
-use cartridge_orchestrator_plan::order::{Mode, Order};
+use cartridge_orchestrator_plan::order::{Code, Mode, Order, Refusal};
 use cartridge_orchestrator_plan::world::World;
 use cartridge_protocol::{ApplicationId, NetworkPartitionId, PolicyId};
 use http::{HeaderMap, Method, StatusCode, header};
@@ -19,7 +19,7 @@ use serde_json::Value;
 use super::body::Document;
 use super::reply::{Failure, Success};
 use super::resources::PutQuery;
-use super::{Api, Routes, runtime, show};
+use super::{Api, Routes, reach, runtime, show};
 
 pub(super) fn mount(routes: &mut Routes) {
     routes.add(Method::POST, "/applications", post(add));
@@ -133,13 +133,24 @@ async fn remove(State(api): State<Api>, Path(id): Path<String>) -> Result<Succes
     ))
 }
 
+#[derive(Debug, Default, Deserialize)]
+struct DeployQuery {
+    /// Deploy although a repository cannot be reached at the moment: members try until it can.
+    #[serde(default)]
+    unchecked: bool,
+}
+
 async fn deploy(
     State(api): State<Api>,
     Path((id, policy)): Path<(String, String)>,
+    Query(query): Query<DeployQuery>,
 ) -> Result<Success, Failure> {
     let application = parse_id(&id)?;
     let under =
         PolicyId::new(policy.as_str()).map_err(|_| Failure::unknown("application policy", &policy))?;
+    if !query.unchecked {
+        repositories_answer(&api, &application, &under).await?;
+    }
     api.engine
         .submit(Order::Deploy {
             application,
@@ -150,6 +161,66 @@ async fn deploy(
         StatusCode::ACCEPTED,
         format!("application {id} is being deployed under {policy}"),
     ))
+}
+
+/// Asks the server of each repository that real members would fetch from; simulated members fetch nothing.
+async fn repositories_answer(api: &Api, id: &ApplicationId, policy: &PolicyId) -> Result<(), Failure> {
+    let repositories = api.engine.read(|world, _, _| {
+        let (Some(state), Some(policy)) =
+            (world.applications.get(id), world.application_policies.get(policy))
+        else {
+            return Vec::new(); // The order itself is refused for that.
+        };
+        let mut used = policy
+            .groups
+            .iter()
+            .flatten()
+            .filter_map(|np| world.network_partitions.get(np));
+        if used.all(|np| np.provider == "mock") {
+            return Vec::new();
+        }
+        let sealed = world.sealed.get(id);
+        let one = |(index, subscription): (usize, &Subscription)| {
+            let secret = sealed
+                .and_then(|sealed| sealed.get(&subscription.alias))
+                .cloned()
+                .unwrap_or_default();
+            Some((index, subscription.artifact_repository.clone()?, secret))
+        };
+        state
+            .blueprint
+            .cartridges
+            .iter()
+            .enumerate()
+            .filter_map(one)
+            .collect()
+    });
+    for (index, repository, sealed) in repositories {
+        let password = match sealed.as_str() {
+            "" => None,
+            sealed => Some(
+                api.engine
+                    .unseal(sealed)
+                    .map_err(|fault| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, fault.to_string()))?,
+            ),
+        };
+        reach::check(&repository, password.as_ref())
+            .await
+            .map_err(|fault| {
+                let place = format!("components.cartridges[{index}].subscribableInfo.artifactRepository");
+                let field = format!("{place}.{}", fault.field);
+                let message = format!(
+                    "{field}: {} (deploy it unchecked to go ahead all the same)",
+                    fault.message
+                );
+                Failure::from(Refusal {
+                    code: Code::Invalid,
+                    field: Some(field),
+                    message,
+                })
+            })?;
+    }
+    Ok(())
 }
 
 #[derive(Debug, Default, Deserialize)]

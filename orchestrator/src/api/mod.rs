@@ -11,6 +11,7 @@ mod body;
 mod clusters;
 pub mod figures;
 mod members;
+mod reach;
 pub mod reply;
 mod resources;
 mod runtime;

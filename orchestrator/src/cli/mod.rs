@@ -268,6 +268,9 @@ pub struct DeployOptions {
     /// What to bring there.
     #[command(flatten)]
     pub what: DeployWhat,
+    /// Although a repository cannot be reached now; members try until it can
+    #[arg(long, requires = "policy")]
+    pub unchecked: bool,
 }
 
 /// What to deploy: exactly one of these.

@@ -65,7 +65,13 @@ fn request(command: Command) -> Result<(Method, String, Option<Value>), Fault> {
 fn deploy(options: &DeployOptions) -> Result<(Method, String, Option<Value>), Fault> {
     let target = segment(&options.target);
     let (path, body) = match (&options.what.policy, &options.what.commit) {
-        (Some(policy), _) => (format!("applications/{target}/deploy/{}", segment(policy)), None),
+        (Some(policy), _) => {
+            let unchecked = if options.unchecked { "?unchecked=true" } else { "" };
+            (
+                format!("applications/{target}/deploy/{}{unchecked}", segment(policy)),
+                None,
+            )
+        }
         (None, Some(commit)) => (
             format!("clusters/{target}/release"),
             Some(json!({"commit": commit})),

@@ -274,6 +274,11 @@ impl Engine {
         self.shared.identity.seal(text)
     }
 
+    /// Opens what [`Engine::seal`] sealed.
+    pub fn unseal(&self, sealed: &str) -> Result<cartridge_protocol::Secret, crate::identity::IdentityError> {
+        self.shared.identity.unseal(sealed)
+    }
+
     /// Now, on the clock that `since` and `heard` fields are of.
     pub fn now(&self) -> Millis {
         self.shared.clock.now()
