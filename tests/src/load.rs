@@ -133,7 +133,7 @@ impl Load {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner).report()
     }
 
-    /// Every request so far, oldest first; at most [`tally::MAX_RECORDS`] are kept.
+    /// Every request so far, oldest first; at most `MAX_RECORDS` are kept.
     pub fn records(&self) -> Vec<Record> {
         self.lock().records()
     }

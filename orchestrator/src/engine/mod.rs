@@ -269,7 +269,7 @@ impl Engine {
         self.shared.fresh_notices.subscribe()
     }
 
-    /// Seals a repository password for [`Order::PutApplication`].
+    /// Seals a repository password for an order that puts an application.
     pub fn seal(&self, text: &str) -> Result<String, crate::identity::IdentityError> {
         self.shared.identity.seal(text)
     }
