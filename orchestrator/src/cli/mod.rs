@@ -13,6 +13,7 @@ mod order;
 mod show;
 mod stream;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -354,7 +355,10 @@ pub async fn run(cli: Cli) -> ExitCode {
 async fn carry_out(cli: Cli) -> Result<(), client::Fault> {
     match cli.command {
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "cartridge", &mut std::io::stdout());
+            // Into memory first: the generator panics when whoever reads it stops reading.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "cartridge", &mut script);
+            std::io::stdout().write_all(&script)?;
             return Ok(());
         }
         Command::Token(options) => {
