@@ -6,7 +6,7 @@ target := x86_64-unknown-linux-gnu
 # Crash points exist only in builds that ask for them; tests ask.
 crash  := --features cartridge-agent/failpoints,cartridge-orchestrator/failpoints
 
-.PHONY: help demo test bench check soak build hello clean
+.PHONY: help demo test bench check soak fuzz build hello clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -34,6 +34,13 @@ check: ## format, lints, licences and bans, documentation
 	@tests/install check
 	cargo deny --offline check bans licenses sources
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+
+# How long each target is tried.
+seconds ?= 60
+
+fuzz: ## look for inputs that break a decoder; seconds=60 for each
+	@tests/install fuzz
+	fuzz/run $(seconds)
 
 soak: ## the simulator, many more seeds
 	CARTRIDGE_SEEDS=10000 cargo test --profile quick -p cartridge-orchestrator-plan --test simulation -- --nocapture

@@ -7,9 +7,10 @@
 mod support;
 
 use std::path::Path;
+use std::process::ExitCode;
 use std::time::Instant;
 
-use cartridge_agent::host::git::{self, Remote, Stop};
+use cartridge_agent::host::git::{self, Remote, Stop, fetcher};
 use cartridge_agent::host::shelf::Shelf;
 use cartridge_agent_plan::release::{self, Move, Wanted};
 use cartridge_protocol::CommitId;
@@ -81,7 +82,15 @@ fn show(what: &str, mut figures: Vec<f64>) {
     }
 }
 
-fn main() {
+fn main() -> ExitCode {
+    if let Some(code) = fetcher::asked() {
+        return code;
+    }
+    measure();
+    ExitCode::SUCCESS
+}
+
+fn measure() {
     let mut arguments = std::env::args().skip(1);
     let files = arguments
         .next()
@@ -94,14 +103,7 @@ fn main() {
     let repo = Repo::new();
     let mut commit = fill(&repo, files, bytes);
     let server = Server::start(repo.path());
-    let remote = Remote {
-        url: server.url(".git"),
-        branch: "main".into(),
-        username: None,
-        password: None,
-        allow_file: false,
-        roots: None,
-    };
+    let remote = support::remote(server.url(".git"));
     let place = TempDir::new().expect("a folder");
     let shelf = Shelf::open(&place.path().join("shelf")).expect("a shelf");
     // What was written so far is not ours to flush.

@@ -3,38 +3,63 @@
 //! Nothing waits inside the loop. It refuses to decide about the member's life and about releases.
 
 mod balancing;
+mod desk;
 mod effects;
 mod files;
+mod following;
+mod hooking;
+mod plugins;
+mod signals;
+mod upgrading;
 mod uplink;
+mod wanted;
+
+use std::os::fd::OwnedFd;
 
 use cartridge_agent_plan::beat;
+use cartridge_agent_plan::handover::NotTaken;
 use cartridge_agent_plan::lifecycle::{self, Life, Stage};
+use cartridge_agent_plan::probe::Outcome;
 use cartridge_agent_plan::settings::Settings;
-use cartridge_protocol::link::{Desired, Phase, Run, Status};
+use cartridge_agent_plan::signals::{Asked, Ending};
+use cartridge_agent_plan::upgrade;
+use cartridge_protocol::link::{Desired, Phase, Status};
+use cartridge_protocol::plugin::PluginName;
 use cartridge_protocol::{Millis, link::MAX_TEXT_BYTES};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use crate::host::alarm::Alarm;
 use crate::host::clock::Clock;
+use crate::host::follow;
 use crate::host::hooks::Hooks;
+use crate::host::local;
 use crate::host::logs::Logs;
-use crate::host::orphans;
 use crate::host::proc::Sampler;
 use crate::host::shelf::ShelfError;
 use crate::host::state::{self, State, StateError};
+use crate::host::systemd::Manager;
+use crate::host::upgrade::exec::{Inherited, Next};
+use crate::host::watch::Watcher;
+use crate::host::{leftovers, orphans};
 use crate::link::{Link, LinkError, LinkSetupError, Told, listen};
-use crate::plugin;
+use crate::plugin::balancer;
 use balancing::Balancing;
+use desk::Desk;
 use effects::Effects;
 use files::Files;
+use following::Following;
+use hooking::Hooking;
+use plugins::Plugins;
+use upgrading::Upgrading;
 use uplink::Uplink;
+use wanted::Orders;
 
 /// Events that may wait for the loop; whoever brings more waits.
 const QUEUE: usize = 256;
-/// Time for everything to end when the agent itself is asked to.
-const SIGNALLED: Millis = Millis(10_000);
 /// Longest wait for the acknowledgement that the member has stopped.
 const FAREWELL: Millis = Millis(5_000);
+/// Shortest such wait, however hurried.
+const LEAST_FAREWELL: Millis = Millis(500);
 /// Until the orchestrator says otherwise.
 const DEFAULT_INTERVAL: Millis = Millis(1_000);
 /// Shortest interval taken from the orchestrator.
@@ -55,6 +80,15 @@ pub enum AgentError {
     /// The process itself.
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
+    /// The lock of the state folder.
+    #[error("the lock of the state folder cannot be kept: {0}")]
+    Lock(std::io::Error),
+    /// The agent before has handed over something else.
+    #[error(transparent)]
+    Handover(#[from] NotTaken),
+    /// The loop's timer.
+    #[error("the kernel gives no timer: {0}")]
+    Timer(std::io::Error),
 }
 
 /// What comes into the loop.
@@ -70,33 +104,84 @@ pub(crate) enum Event {
     Posted(Result<u64, LinkError>),
     /// Work on files has ended.
     Files(files::Done),
-    /// From the balancer plugin.
-    Plugin(plugin::Told),
+    /// The newest order was written down, or could not be.
+    Remembered(Result<(), String>),
+    /// A signal.
+    Asked(Asked),
+    /// From the balancer.
+    Balancer(balancer::Told),
+    /// From another plugin.
+    Plugin(PluginName, plugins::Told),
+    /// Work for the agent's upgrade has ended.
+    Upgrade(upgrade::Event),
+    /// At the local socket.
+    Local(local::Asked),
+    /// From the followed log files.
+    Logs(follow::Told),
 }
 
-/// Runs one member to its end.
-pub async fn run(settings: Settings) -> Result<(), AgentError> {
-    let state = state::take(&settings)?;
-    orphans::adopt();
-    let mut terminate = signal(SignalKind::terminate()).map_err(AgentError::Signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(AgentError::Signals)?;
-    let link = Link::new(&settings, &state)?;
+/// How a run ends.
+pub enum Ended {
+    /// With the member: the exit code.
+    Exit(u8),
+    /// Another agent goes on with the member in this process.
+    Become(Box<Next>),
+}
+
+/// Runs one member to its end, or until another agent goes on; begins where the agent before has stopped, if there was
+/// one in this process.
+pub async fn run(settings: Settings, inherited: Inherited) -> Result<Ended, AgentError> {
+    let handed = inherited.handover(&settings)?;
+    let lock = handed
+        .as_ref()
+        .and_then(|handed| inherited.descriptor(handed.lock));
+    let state = state::take(&settings, lock)?;
+    if !settings.duty.sidecar {
+        orphans::adopt();
+    }
+    if state.known && handed.is_none() {
+        let left = leftovers::end(&state.tag).await;
+        tracing::info!(
+            left,
+            "an earlier agent of this life was here; what it left running was ended"
+        );
+    }
+    leftovers::tag_with(&state.tag);
     let (events, mut incoming) = mpsc::channel(QUEUE);
-    let listening = tokio::task::spawn_local(stream(link.clone(), events.clone()));
-    let mut agent = Agent::new(settings, &state, link, events)?;
+    signals::listen(events.clone()).map_err(AgentError::Signals)?;
+    let link = Link::new(&settings, &state)?;
+    desk::open(&settings, events.clone());
+    let clock = handed
+        .as_ref()
+        .map_or_else(Clock::start, |handed| Clock::resume(handed.now));
+    let mut agent = Agent::new(settings, &state, link.clone(), events.clone(), (inherited, clock))?;
+    match handed {
+        Some(handed) => agent.resume(handed),
+        None => agent.begun_from_slot(),
+    }
+    let listening = tokio::task::spawn_local(stream(link, events));
+    let mut alarm = Alarm::new(agent.clock).map_err(AgentError::Timer)?;
     while !agent.is_over() {
-        let wake = agent.clock.instant(agent.wake());
+        let wake = agent.wake();
         tokio::select! {
             Some(event) = incoming.recv() => agent.take(event),
-            () = tokio::time::sleep_until(wake) => {}
-            _ = terminate.recv() => agent.signalled(),
-            _ = interrupt.recv() => agent.signalled(),
+            () = alarm.until(wake) => {}
         }
         agent.pass();
+        if agent.becomes_another() {
+            while let Ok(event) = incoming.try_recv() {
+                agent.take(event);
+            }
+            if let Some(next) = agent.next_agent() {
+                state.hand_over();
+                return Ok(Ended::Become(Box::new(next)));
+            }
+        }
     }
     listening.abort();
+    let exit = agent.life.exit;
     agent.end().await;
-    Ok(())
+    Ok(Ended::Exit(exit))
 }
 
 async fn stream(link: Link, events: mpsc::Sender<Event>) {
@@ -112,46 +197,77 @@ struct Agent {
     settings: Settings,
     life: Life,
     desired: Option<Desired>,
+    orders: Orders,
     effects: Effects,
     files: Files,
+    following: Following,
     uplink: Uplink,
     sampler: Sampler,
     sample_at: Millis,
     balancing: Balancing,
+    hooking: Hooking,
+    plugins: Plugins,
     fenced: bool,
     reachable: Option<bool>,
     stopped_at: Option<Millis>,
+    ending: Ending,
+    manager: Manager,
+    desk: Desk,
+    upgrading: Upgrading,
+    /// The lock of the state folder.
+    lock: OwnedFd,
     events: mpsc::Sender<Event>,
 }
 
 impl Agent {
     fn new(
-        settings: Settings,
+        mut settings: Settings,
         state: &State,
         link: Link,
         events: mpsc::Sender<Event>,
+        (inherited, clock): (Inherited, Clock),
     ) -> Result<Self, AgentError> {
-        let logs = Logs::new(state.base);
+        let logs = Logs::new(state.base, settings.logs.rules.clone(), clock);
         let told = events.clone();
         let hooks = Hooks::start(&settings, logs.clone(), async move |(hook, fault)| {
             let _ = told
                 .send(Event::Life(lifecycle::Event::HookEnded { hook, fault }))
                 .await;
         });
-        let clock = Clock::start();
+        settings.rules.prepare = hooks.preparations();
+        // Before the first child is started.
+        let sampler = Sampler::new(state.base, settings.scope);
+        let plugins = Plugins::start(&settings, &logs, &events);
+        let source = plugins.source(&settings);
         Ok(Self {
             clock,
+            plugins,
             life: Life::new(),
             desired: None,
-            files: Files::open(&settings, events.clone())?,
+            orders: Orders::new(state),
+            files: Files::open(&settings, source, events.clone())?,
+            following: Following::start(
+                &settings.logs,
+                &settings.state_dir,
+                state.base,
+                logs.clone(),
+                &Watcher::new(),
+                events.clone(),
+            ),
             uplink: Uplink::new(link, state.base, logs.clone(), events.clone()),
+            hooking: Hooking::new(&settings.member, &hooks),
             effects: Effects::new(&settings, hooks, logs, events.clone()),
-            sampler: Sampler::new(state.base),
+            sampler,
             sample_at: Millis::ZERO,
             balancing: Balancing::default(),
             fenced: false,
             reachable: None,
             stopped_at: None,
+            ending: Ending::default(),
+            manager: Manager::of_environment(),
+            desk: Desk::default(),
+            upgrading: Upgrading::new(&settings, inherited),
+            lock: state.lock_copy().map_err(AgentError::Lock)?,
             events,
             settings,
         })
@@ -163,6 +279,18 @@ impl Agent {
                 if matches!(event, lifecycle::Event::AppEnded { .. }) {
                     self.effects.app_ended();
                 }
+                if let lifecycle::Event::Probed {
+                    outcome: Outcome::Healthy,
+                    ..
+                } = event
+                {
+                    self.upgrade(upgrade::Event::Answered);
+                }
+                if let lifecycle::Event::HookEnded { hook, fault } = &event {
+                    let ledger = &mut self.desk.ledger;
+                    ledger.hook_ended(hook.name(), fault.as_deref(), self.clock.now());
+                }
+                let event = self.judged(event);
                 self.step(event);
             }
             Event::Link(Told::Desired(desired)) => self.wanted(*desired),
@@ -172,9 +300,20 @@ impl Agent {
                 self.uplink.posted(Err(LinkError::Fenced), self.clock.now());
                 self.fenced();
             }
-            Event::Posted(answer) => self.uplink.posted(answer, self.clock.now()),
+            Event::Posted(answer) => {
+                if answer.is_ok() {
+                    self.upgrade(upgrade::Event::Acknowledged);
+                }
+                self.uplink.posted(answer, self.clock.now());
+            }
             Event::Files(done) => self.files_done(done),
-            Event::Plugin(told) => self.plugin_told(told),
+            Event::Remembered(written) => self.remembered(written),
+            Event::Asked(asked) => self.asked(asked),
+            Event::Balancer(told) => self.balancer_told(told),
+            Event::Plugin(name, told) => self.plugin_told(&name, told),
+            Event::Upgrade(event) => self.upgrade(event),
+            Event::Local(question) => self.answer(question),
+            Event::Logs(told) => self.logs_told(told),
         }
     }
 
@@ -184,38 +323,51 @@ impl Agent {
         if self.life.due().is_some_and(|at| at <= now) {
             self.step(lifecycle::Event::Tick);
         }
+        self.overdue(now);
         if self.sample_at <= now {
             self.sample_at = beat::next(now, self.interval(|d| d.sample_interval_ms));
-            self.uplink.outbox.measured(self.sampler.sample());
-            orphans::reap(self.sampler.own_children());
+            let sample = self.plugins.readings.merge(self.sampler.sample(), now);
+            self.desk.ledger.sampled(&sample, now);
+            self.uplink.beat(sample);
+            self.ask_readers(now);
             self.ask_for_reading(now, true);
         } else {
             self.ask_for_reading(now, false);
         }
-        if !self.life.ends() && self.desired.is_some() {
+        self.look_around();
+        let holds = self.upgrading.holds();
+        if self.life.may_fetch() && self.desired.is_some() && !holds {
             self.files.advance(now, self.life.may_switch());
         }
+        self.conclude_syncs(now);
         if matches!(self.life.stage, Stage::Stopped) && self.stopped_at.is_none() {
             self.stopped_at = Some(now);
+            self.following.read_to_end();
         }
-        if self.desired.is_some() && !self.fenced {
+        if self.desired.is_some() && !self.fenced && !holds {
             let status = self.status();
+            self.desk.ledger.phase(&status.phase, now);
             let interval = self.interval(|d| d.publish_interval_ms);
             self.uplink.advance(&status, now, interval);
         }
+        self.upgrade_turned();
+        self.manager.turned(now, || self.life.phase());
     }
 
     fn wake(&self) -> Millis {
         let files = self
             .files
             .due()
-            .filter(|_| self.desired.is_some() && !self.life.ends());
-        let farewell = self.stopped_at.map(|at| at.plus(FAREWELL));
+            .filter(|_| self.desired.is_some() && self.life.may_fetch());
+        let farewell = self.stopped_at.map(|at| self.gone_by(at));
         [
             self.life.due(),
             files,
             farewell,
             self.balancing.due(),
+            self.manager.due(),
+            self.orders.floor.due(),
+            self.upgrading.due(),
             self.uplink.due().filter(|_| self.desired.is_some()),
         ]
         .into_iter()
@@ -245,9 +397,10 @@ impl Agent {
             lifecycle::Action::Probe(number)
                 if self.settings.balancer.is_some() && self.balancing.revision.is_none() =>
             {
-                let outcome = cartridge_agent_plan::probe::Outcome::Silent(self.balancing.missing());
+                let outcome = Outcome::Silent(self.balancing.missing());
                 self.effects.answer_probe(number, outcome);
             }
+            lifecycle::Action::RunHook(hook) => self.run_hook(hook),
             other => self.effects.begin(other, self.files.in_use()),
         }
     }
@@ -257,38 +410,9 @@ impl Agent {
         self.uplink.outbox.notice(kind, text);
     }
 
-    /// A smaller epoch or revision than seen before comes from somebody who no longer counts (S10, S11).
-    fn wanted(&mut self, desired: Desired) {
-        if let Some(before) = &self.desired
-            && (desired.epoch < before.epoch || desired.revision < before.revision)
-        {
-            tracing::warn!(
-                epoch = desired.epoch,
-                revision = desired.revision,
-                "ignored: older than seen before"
-            );
-            return;
-        }
-        if let Some(artifacts) = &desired.artifacts {
-            self.files.want(artifacts);
-        }
-        if let Some(topology) = &desired.topology {
-            self.topology_wanted(topology);
-        }
-        let event = match desired.run {
-            Run::Serve => lifecycle::Event::Serve {
-                files: desired.artifacts.is_some(),
-            },
-            Run::Stop { within_ms } => lifecycle::Event::Stop {
-                within: Millis(within_ms),
-            },
-        };
-        self.desired = Some(desired);
-        self.step(event);
-    }
-
     fn reached(&mut self, answer: Result<(), String>) {
         let now_reachable = answer.is_ok();
+        self.desk.ledger.reached(&answer, self.clock.now());
         if now_reachable {
             self.uplink.retry_now(self.clock.now());
         }
@@ -302,12 +426,8 @@ impl Agent {
 
     fn fenced(&mut self) {
         self.fenced = true;
+        self.desk.ledger.fenced(self.clock.now());
         self.step(lifecycle::Event::Fenced);
-    }
-
-    fn signalled(&mut self) {
-        tracing::info!("asked to end by a signal");
-        self.step(lifecycle::Event::Stop { within: SIGNALLED });
     }
 
     fn files_done(&mut self, done: files::Done) {
@@ -317,6 +437,7 @@ impl Agent {
             self.tell("artifact", &text);
         }
         if let Some((to, back)) = outcome.switched {
+            self.hooks_changed();
             self.step(lifecycle::Event::Switched { to, back });
         }
     }
@@ -335,6 +456,8 @@ impl Agent {
             refused: self.files.refused(),
             topology: self.balancing.revision,
             restarts: self.life.restarts,
+            wants_surroundings: self.hooking.wants_surroundings,
+            plugins: self.plugins.status(),
         }
     }
 
@@ -343,13 +466,26 @@ impl Agent {
             return false;
         };
         let heard = self.fenced || self.desired.is_none() || self.uplink.has_said_stopped();
-        heard || self.clock.now() >= stopped_at.plus(FAREWELL)
+        heard && self.has_sent_logs() || self.clock.now() >= self.gone_by(stopped_at)
+    }
+
+    /// When nobody is waited for any more; whoever has sent a signal waits no longer than they said.
+    fn gone_by(&self, stopped_at: Millis) -> Millis {
+        let patient = stopped_at.plus(FAREWELL);
+        let hurried = self.ending.by().map(|by| by.max(stopped_at.plus(LEAST_FAREWELL)));
+        hurried.map_or(patient, |by| by.min(patient))
     }
 
     async fn end(self) {
+        self.manager.stopping();
         self.files.stop();
+        self.effects.hooks.end().await;
         self.balancing.end().await;
-        orphans::end().await;
+        self.following.end().await;
+        self.plugins.end().await;
+        if !self.settings.duty.sidecar {
+            orphans::end().await;
+        }
         tracing::info!("the member has ended");
     }
 }

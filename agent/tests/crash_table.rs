@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use cartridge_agent::host::git::{Remote, Stop};
+use cartridge_agent::host::git::Stop;
 use cartridge_agent::host::shelf::Shelf;
 use cartridge_agent_plan::release::{self, Move, Wanted};
 use cartridge_protocol::CommitId;
@@ -55,15 +55,9 @@ struct Scenario {
 }
 
 fn settle(root: &Path, url: &str, to: &CommitId, previous: Option<&CommitId>, keep: usize) {
+    support::use_the_agent();
     let shelf = Shelf::open(root).expect("a shelf");
-    let remote = Remote {
-        url: url.to_owned(),
-        branch: "main".into(),
-        username: None,
-        password: None,
-        allow_file: true,
-        roots: None,
-    };
+    let remote = support::remote(url);
     let wanted = Wanted {
         commit: Some(to.clone()),
         previous: previous.cloned(),

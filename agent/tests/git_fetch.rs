@@ -2,26 +2,17 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use cartridge_agent::host::git::{self, GitError, Remote, Stop};
 use cartridge_agent::host::shelf::{Shelf, ShelfError};
+use cartridge_agent_plan::artifacts::{Addresses, Remotes, Rules};
 use cartridge_agent_plan::release::{self, Move, Wanted};
 use cartridge_protocol::{CommitId, Secret};
-use support::{Repo, Server};
+use support::{Repo, Server, remote, rules};
 use tempfile::TempDir;
-
-fn remote(url: String) -> Remote {
-    Remote {
-        url,
-        branch: "main".into(),
-        username: None,
-        password: None,
-        allow_file: false,
-        roots: None,
-    }
-}
 
 fn settle(shelf: &Shelf, remote: &Remote, commit: &CommitId) -> Result<(), ShelfError> {
     let wanted = Wanted {
@@ -170,9 +161,10 @@ fn what_is_wrong_is_told_apart_and_no_password_is_shown() {
         matches!(elsewhere, GitError::NotARepository { .. }),
         "{elsewhere:?}"
     );
-    let silent = head(&remote("http://127.0.0.1:1/x".into())).unwrap_err();
+    let silent = head(&remote("http://127.0.0.1:1/x")).unwrap_err();
     assert!(matches!(silent, GitError::Unreachable { .. }), "{silent:?}");
-    let file = head(&remote(repo.file_url())).unwrap_err();
+    let https_only = Remote::new(repo.file_url(), "main");
+    let file = head(&https_only).unwrap_err();
     assert!(matches!(file, GitError::Address { .. }), "{file:?}");
     for error in [wrong, none, branch, elsewhere, silent, file] {
         assert!(!format!("{error} {error:?}").contains("canary"), "{error}");
@@ -331,25 +323,41 @@ fn https_works_with_a_named_authority_and_not_without() {
     let root = TempDir::new().unwrap();
     let roots = root.path().join("authority.pem");
     std::fs::write(&roots, pem).unwrap();
-    let trusting = Remote {
-        roots: Some(roots),
-        ..remote(url)
+    let trusting = |authority| Remote {
+        rules: Arc::new(Rules {
+            authority: Some(authority),
+            ..rules()
+        }),
+        ..remote(url.clone())
     };
     settle(
         &Shelf::open(&root.path().join("shelf")).unwrap(),
-        &trusting,
+        &trusting(roots),
         &commit,
     )
     .unwrap();
     let empty = root.path().join("empty.pem");
     std::fs::write(&empty, "").unwrap();
-    let error = git::head(
-        &Remote {
-            roots: Some(empty),
-            ..trusting
-        },
-        &Stop::new(),
-    )
-    .unwrap_err();
+    let error = git::head(&trusting(empty), &Stop::new()).unwrap_err();
     assert!(error.to_string().contains("empty.pem"), "{error}");
+}
+
+#[test]
+fn a_name_that_leads_where_it_must_not_is_not_connected_to() {
+    let repo = Repo::new();
+    repo.write("a", "a");
+    let commit = repo.commit();
+    let server = Server::start(repo.path());
+    let by_name = |addresses: &str| Remote {
+        rules: Arc::new(Rules {
+            addresses: Addresses::parse(addresses).unwrap(),
+            remotes: Remotes::parse("http").unwrap(),
+            ..rules()
+        }),
+        ..remote(format!("http://localhost:{}/.git", server.port))
+    };
+    let error = git::head(&by_name("public|private"), &Stop::new()).unwrap_err();
+    assert!(error.to_string().contains("is this machine"), "{error}");
+    assert_eq!(server.manners.connections.load(Ordering::SeqCst), 0);
+    assert_eq!(git::head(&by_name("loopback"), &Stop::new()).unwrap(), commit);
 }

@@ -8,22 +8,11 @@ use cartridge_agent::host::git::{GitError, Remote, Stop};
 use cartridge_agent::host::shelf::{Limits, Shelf, ShelfError};
 use cartridge_agent_plan::release::{self, Move, ShelfState, Wanted};
 use cartridge_protocol::CommitId;
-use support::{Repo, Server};
+use support::{Repo, Server, remote};
 use tempfile::TempDir;
 
 /// What it is, and its hash.
 type Trees = Vec<(&'static str, String)>;
-
-fn remote(url: String, allow_file: bool) -> Remote {
-    Remote {
-        url,
-        branch: "main".into(),
-        username: None,
-        password: None,
-        allow_file,
-        roots: None,
-    }
-}
 
 fn try_settle(shelf: &Shelf, remote: &Remote, commit: &CommitId) -> Result<ShelfState, ShelfError> {
     let wanted = Wanted {
@@ -144,13 +133,13 @@ fn hostile_trees_are_refused_and_nothing_of_them_is_written() {
     let shelf = Shelf::open(root.path()).unwrap();
     // Over HTTP: there Git itself packs the trees, and looks at them less closely than libgit2 would.
     let server = Server::start(repo.path());
-    let (remote, local) = (remote(server.url(".git"), false), remote(repo.file_url(), true));
+    let (distant, local) = (remote(server.url(".git")), remote(repo.file_url()));
     try_settle(&shelf, &local, &good).unwrap();
     let trees = [hostile_names(&repo), hostile_links(&repo), hostile_kinds(&repo)].concat();
     let mut refused = 0;
     for (what, tree) in &trees {
         let commit = repo.commit_tree(tree);
-        let error = match try_settle(&shelf, &remote, &commit) {
+        let error = match try_settle(&shelf, &distant, &commit) {
             Ok(_) => panic!("{what} was accepted: {}", repo.git(&["ls-tree", "-r", tree])),
             Err(error) => error,
         };
@@ -207,7 +196,7 @@ fn the_smallest_bomb_is_refused_at_once() {
     let root = TempDir::new().unwrap();
     let shelf = Shelf::open(root.path()).unwrap();
     let begun = Instant::now();
-    let error = try_settle(&shelf, &remote(repo.file_url(), true), &commit).unwrap_err();
+    let error = try_settle(&shelf, &remote(repo.file_url()), &commit).unwrap_err();
     assert!(
         error.is_refusal() && error.to_string().contains("100000"),
         "{error}"
@@ -226,6 +215,7 @@ fn every_limit_is_a_limit() {
         bytes: 20,
         file_bytes: 10,
         depth: 2,
+        ..Limits::default()
     };
     for (limits, ok) in [
         (enough, true),
@@ -242,7 +232,7 @@ fn every_limit_is_a_limit() {
     ] {
         let root = TempDir::new().unwrap();
         let shelf = Shelf::with_limits(root.path(), limits).unwrap();
-        match try_settle(&shelf, &remote(repo.file_url(), true), &commit) {
+        match try_settle(&shelf, &remote(repo.file_url()), &commit) {
             Ok(_) => assert!(ok, "{limits:?} was not kept"),
             Err(error) => assert!(!ok && error.is_refusal(), "{limits:?}: {error}"),
         }

@@ -16,6 +16,7 @@ fn wanting(repo: &Repo, commit: Option<&CommitId>) -> Desired {
         url: repo.file_url(),
         branch: "main".into(),
         commit: commit.cloned(),
+        ordered: false,
         username: None,
         password: None,
         poll_interval_ms: 60_000,

@@ -10,26 +10,23 @@ use cartridge_agent::host::git::{Remote, Stop};
 use cartridge_agent::host::shelf::{Shelf, ShelfError};
 use cartridge_agent_plan::release::{self, Move, ShelfState, Wanted};
 use cartridge_protocol::CommitId;
-use support::Repo;
+use support::{Repo, Server};
 use tempfile::TempDir;
 
 fn remote(repo: &Repo) -> Remote {
-    Remote {
-        url: repo.file_url(),
-        branch: "main".into(),
-        username: None,
-        password: None,
-        allow_file: true,
-        roots: None,
-    }
+    support::remote(repo.file_url())
 }
 
 fn try_settle(shelf: &Shelf, repo: &Repo, wanted: &Wanted) -> Result<ShelfState, ShelfError> {
+    try_settle_from(shelf, &remote(repo), wanted)
+}
+
+fn try_settle_from(shelf: &Shelf, remote: &Remote, wanted: &Wanted) -> Result<ShelfState, ShelfError> {
     loop {
         let state = shelf.state()?;
         match release::next(&state, wanted) {
             Move::Nothing => return Ok(state),
-            step => shelf.carry_out(&step, &remote(repo), &Stop::within(Duration::from_secs(60)))?,
+            step => shelf.carry_out(&step, remote, &Stop::within(Duration::from_secs(60)))?,
         }
     }
 }
@@ -258,7 +255,14 @@ fn a_damaged_local_repository_is_thrown_away_and_fetched_anew() {
     let one = repo.commit();
     let root = TempDir::new().unwrap();
     let shelf = Shelf::open(root.path()).unwrap();
-    settle(&shelf, &repo, &one);
+    let server = Server::start(repo.path());
+    let remote = support::remote(server.url(".git"));
+    let wanted = |commit: &CommitId| Wanted {
+        commit: Some(commit.clone()),
+        keep: 0,
+        ..Wanted::default()
+    };
+    try_settle_from(&shelf, &remote, &wanted(&one)).unwrap();
     repo.write("a", "two");
     let two = repo.commit();
     for damage in ["HEAD", "config", "objects", "refs"] {
@@ -268,14 +272,9 @@ fn a_damaged_local_repository_is_thrown_away_and_fetched_anew() {
         } else {
             std::fs::write(&path, "\0[[[").unwrap()
         }
-        let wanted = Wanted {
-            commit: Some(two.clone()),
-            keep: 0,
-            ..Wanted::default()
-        };
         let tries: Vec<String> = (0..3)
             .map_while(|_| {
-                try_settle(&shelf, &repo, &wanted)
+                try_settle_from(&shelf, &remote, &wanted(&two))
                     .err()
                     .map(|error| error.to_string())
             })
@@ -286,12 +285,7 @@ fn a_damaged_local_repository_is_thrown_away_and_fetched_anew() {
             repo.tree_of_folder(&shelf.current_path()),
             repo.tree_of_commit(&two)
         );
-        let wanted = Wanted {
-            commit: Some(one.clone()),
-            keep: 0,
-            ..Wanted::default()
-        };
-        try_settle(&shelf, &repo, &wanted).unwrap();
+        try_settle_from(&shelf, &remote, &wanted(&one)).unwrap();
     }
 }
 

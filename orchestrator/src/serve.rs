@@ -40,11 +40,11 @@ pub struct ServeOptions {
     pub allow_file_repositories: bool,
     /// Seconds between measurements of a member
     #[arg(long, env = "CARTRIDGE_SAMPLE_INTERVAL", default_value = "1", value_name = "SECONDS",
-          value_parser = clap::value_parser!(u16).range(1..=3600))]
+          value_parser = clap::value_parser!(u16).range(1..=5))]
     pub sample_interval: u16,
-    /// Seconds between reports of a member when nothing changes
-    #[arg(long, env = "CARTRIDGE_PUBLISH_INTERVAL", default_value = "1", value_name = "SECONDS",
-          value_parser = clap::value_parser!(u16).range(1..=3600))]
+    /// Seconds between reports of a member when nothing changes. Balancers report each second at least
+    #[arg(long, env = "CARTRIDGE_PUBLISH_INTERVAL", default_value = "5", value_name = "SECONDS",
+          value_parser = clap::value_parser!(u16).range(1..=5))]
     pub publish_interval: u16,
 }
 

@@ -1,14 +1,23 @@
 //! Launch parameters: what a member is told when it is started.
 //!
-//! Two forms are read: a JSON object of strings, and Stratos's one line `K=V,K=V` (split on the first `=`; a
-//! value with a comma needs the JSON form). This file refuses to know where the text came from.
+//! Refuses to know where the text came from; its forms are read in `parse`.
+
+mod parse;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
+pub use parse::{InvalidLaunchParameters, Parsed, parse};
+
 /// Longest launch-parameter text, bytes.
-pub const MAX_BYTES: usize = 256 << 10;
+pub const MAX_BYTES: usize = 64 << 10;
 /// Most parameters.
 pub const MAX_PARAMETERS: usize = 1024;
+/// Longest name, bytes.
+pub const MAX_NAME_BYTES: usize = 128;
+/// Longest value, bytes.
+pub const MAX_VALUE_BYTES: usize = 32 << 10;
 
 /// Stratos's names, and ours.
 pub mod key {
@@ -72,6 +81,8 @@ pub mod key {
     pub const BALANCER: &str = "CARTRIDGE_BALANCER";
     /// `true`: repositories by `file://` are accepted (development).
     pub const ALLOW_FILE_REPOSITORIES: &str = "CARTRIDGE_ALLOW_FILE_REPOSITORIES";
+    /// What samples are about: `auto`, `member` or `machine`.
+    pub const SCOPE: &str = "CARTRIDGE_SCOPE";
 }
 
 /// Keys whose values must never be shown.
@@ -81,46 +92,15 @@ pub const SECRET_KEYS: [&str; 3] = [key::JOIN_TOKEN, "CARTRIDGE_KEY", "TOKEN"];
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct LaunchParameters(BTreeMap<String, String>);
 
-/// Why a text holds no launch parameters.
-#[derive(Debug, thiserror::Error)]
-pub enum InvalidLaunchParameters {
-    /// Longer than [`MAX_BYTES`].
-    #[error("launch parameters are {0} bytes long; at most {MAX_BYTES} are accepted")]
-    TooLong(usize),
-    /// More than [`MAX_PARAMETERS`].
-    #[error("{0} launch parameters; at most {MAX_PARAMETERS} are accepted")]
-    TooMany(usize),
-    /// Began as JSON, but is not an object of strings.
-    #[error("launch parameters look like JSON but are not an object of strings: {0}")]
-    Json(String),
-    /// A piece of the one-line form has no `=`.
-    #[error("launch parameter {position} has no '='; the form is KEY=VALUE,KEY=VALUE or a JSON object")]
-    NoValue {
-        /// Which piece, from 1.
-        position: usize,
-    },
+/// Whether a value says something: empty ones and `null` count as absent, as Stratos has it.
+pub fn is_present(value: &str) -> bool {
+    !value.is_empty() && !value.eq_ignore_ascii_case("null")
 }
 
 impl LaunchParameters {
-    /// Reads either form. Empty values and `null` count as absent, as Stratos has it.
+    /// Reads any of the forms; see [`parse`].
     pub fn parse(text: &str) -> Result<Self, InvalidLaunchParameters> {
-        if text.len() > MAX_BYTES {
-            return Err(InvalidLaunchParameters::TooLong(text.len()));
-        }
-        let text = text.trim();
-        let pairs: BTreeMap<String, String> = if text.starts_with('{') {
-            serde_json::from_str(text).map_err(|e| {
-                // The message of serde_json can quote the value, which may be a secret.
-                InvalidLaunchParameters::Json(format!("line {}, column {}", e.line(), e.column()))
-            })?
-        } else {
-            one_line(text)?
-        };
-        if pairs.len() > MAX_PARAMETERS {
-            return Err(InvalidLaunchParameters::TooMany(pairs.len()));
-        }
-        let present = |v: &String| !v.is_empty() && !v.eq_ignore_ascii_case("null");
-        Ok(Self(pairs.into_iter().filter(|(_, v)| present(v)).collect()))
+        parse(text).map(|parsed| parsed.parameters)
     }
 
     /// The value of `key`, if it has one.
@@ -157,63 +137,5 @@ impl std::fmt::Debug for LaunchParameters {
             )
         };
         f.debug_map().entries(self.iter().map(shown)).finish()
-    }
-}
-
-fn one_line(text: &str) -> Result<BTreeMap<String, String>, InvalidLaunchParameters> {
-    let pieces = text
-        .split([',', '\n'])
-        .map(str::trim)
-        .filter(|piece| !piece.is_empty());
-    let mut pairs = BTreeMap::new();
-    for (index, piece) in pieces.enumerate() {
-        let (key, value) = piece
-            .split_once('=')
-            .ok_or(InvalidLaunchParameters::NoValue { position: index + 1 })?;
-        pairs.insert(key.trim().to_owned(), value.trim().trim_matches('"').to_owned());
-    }
-    Ok(pairs)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_stratos_line_is_split_on_the_first_equals_sign() {
-        let line = "APPLICATION_ID=app,TOKEN=abc==,PORTS=\"80|22\",REPO_URL=null,GROUP_NAME=";
-        let read = LaunchParameters::parse(line).unwrap();
-        assert_eq!(read.get("TOKEN"), Some("abc=="));
-        assert_eq!(read.get("PORTS"), Some("80|22"));
-        assert_eq!(read.get("REPO_URL"), None);
-        assert_eq!(read.get("GROUP_NAME"), None);
-    }
-
-    #[test]
-    fn commas_survive_in_the_json_form() {
-        let read = LaunchParameters::parse(r#"{"LIST":"a,b=c"}"#).unwrap();
-        assert_eq!(read.get("LIST"), Some("a,b=c"));
-        assert_eq!(LaunchParameters::parse(&read.to_json()).unwrap(), read);
-    }
-
-    #[test]
-    fn faults_are_named_without_showing_values() {
-        let fault = LaunchParameters::parse("A=1,canary").unwrap_err().to_string();
-        assert!(
-            fault.contains("parameter 2") && !fault.contains("canary"),
-            "{fault}"
-        );
-        let fault = LaunchParameters::parse(r#"{"A": ["canary"]}"#)
-            .unwrap_err()
-            .to_string();
-        assert!(!fault.contains("canary"), "{fault}");
-        assert!(LaunchParameters::parse(&"x".repeat(MAX_BYTES + 1)).is_err());
-    }
-
-    #[test]
-    fn debug_output_hides_secrets() {
-        let mut parameters = LaunchParameters::default();
-        parameters.set(key::JOIN_TOKEN, "canary");
-        assert!(!format!("{parameters:?}").contains("canary"));
     }
 }

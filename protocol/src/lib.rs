@@ -3,12 +3,16 @@
 //! This crate refuses to know about sockets, files, clocks and tasks. Everything here is a value; decoding
 //! bounds and validates, so that what got in can be relied upon.
 
+pub mod cgroup;
 pub mod id;
 pub mod launch;
 pub mod link;
+pub mod local;
 pub mod plugin;
 pub mod sample;
 pub mod secret;
+pub mod surroundings;
+pub mod tenant;
 pub mod time;
 pub mod topology;
 

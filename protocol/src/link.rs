@@ -16,13 +16,19 @@
 //! `Cartridge-Incarnation`. 410 means that this life of the member is over: the agent stops its application and
 //! itself.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::id::{CommitId, MemberId};
+use crate::plugin::PluginName;
 use crate::sample::{BalancerReading, Sample};
 use crate::secret::Secret;
+use crate::surroundings::Surroundings;
 use crate::topology::Topology;
 
+/// The version of this contract: the number in its paths, `/link/v1/`.
+pub const VERSION: u32 = 1;
 /// Largest body either side accepts.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
 /// The stream carries at least one line in so many seconds.
@@ -31,10 +37,14 @@ pub const PING_SECONDS: u64 = 5;
 pub const MAX_NOTICES: usize = 64;
 /// Most log lines in one batch.
 pub const MAX_LOG_LINES: usize = 256;
-/// Longest log line or notice text, bytes; more is cut.
+/// Longest notice or reason, bytes; more is cut.
 pub const MAX_TEXT_BYTES: usize = 4096;
+/// Longest entry of a log, bytes; more is cut.
+pub const MAX_LINE_BYTES: usize = 16 << 10;
 /// Most refused commits that a status names.
 pub const MAX_REFUSED: usize = 8;
+/// Most plugins that a status names.
+pub const MAX_PLUGINS: usize = 32;
 /// Header naming the member.
 pub const MEMBER_HEADER: &str = "cartridge-member";
 /// Header naming the incarnation.
@@ -86,6 +96,9 @@ pub struct Desired {
     pub artifacts: Option<DesiredArtifacts>,
     /// For balancers: what to serve.
     pub topology: Option<Topology>,
+    /// For members whose [`Status`] says that they want it: what runs around them. Absent: what was told before holds.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "shared")]
+    pub surroundings: Option<Arc<Surroundings>>,
     /// Time between samples, milliseconds.
     pub sample_interval_ms: u64,
     /// Time between batches when nothing changes, milliseconds.
@@ -115,6 +128,9 @@ pub struct DesiredArtifacts {
     pub branch: String,
     /// The commit to have current. None: not decided yet, report the head and wait.
     pub commit: Option<CommitId>,
+    /// A person named this very commit: neither its history nor its size is questioned.
+    #[serde(default)]
+    pub ordered: bool,
     /// User name, where the repository wants one.
     pub username: Option<String>,
     /// Password or token, where the repository wants one.
@@ -175,6 +191,65 @@ pub struct Status {
     pub topology: Option<u64>,
     /// How often the application was restarted in this incarnation.
     pub restarts: u32,
+    /// It has hooks that want to know what runs around it ([`Desired::surroundings`]).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub wants_surroundings: bool,
+    /// Its plugins, the balancer excepted; at most [`MAX_PLUGINS`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub plugins: Vec<PluginStatus>,
+}
+
+/// One value for many members, told to each as its own.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<T: Serialize, S: Serializer>(
+        value: &Option<Arc<T>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        value.as_deref().serialize(serializer)
+    }
+
+    pub fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Arc<T>>, D::Error> {
+        Ok(Option::<T>::deserialize(deserializer)?.map(Arc::new))
+    }
+}
+
+/// A plugin of the agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginStatus {
+    /// Which.
+    pub name: PluginName,
+    /// Where it stands.
+    #[serde(flatten)]
+    pub state: PluginState,
+}
+
+/// Where a plugin stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
+pub enum PluginState {
+    /// It has not said yet who it is.
+    Starting,
+    /// It answers.
+    Ready {
+        /// What it is: `reader`, `artifact`.
+        kind: String,
+    },
+    /// It misbehaved, was ended, and is started again.
+    Down {
+        /// Why, for people.
+        reason: String,
+    },
+    /// It misbehaved too often, or cannot be used as it is; it is tried again once in a while.
+    LeftOut {
+        /// Why, for people.
+        reason: String,
+    },
 }
 
 /// A commit that did not make it.
@@ -221,15 +296,30 @@ pub struct Notice {
     pub text: String,
 }
 
-/// One line that the application wrote.
+/// One entry that the application wrote: a line, or lines that belong together, parted by `\n`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
-    /// Counts up within one incarnation.
+    /// Counts up within one incarnation. Sent again after a failure, an entry has the same number.
     pub number: u64,
-    /// `out`, `err`, or a hook's name.
+    /// `out`, `err`, a hook's name, or the path of a followed file.
     pub stream: String,
+    /// Followed files: counts up within the stream, whatever becomes of the agent. An entry that is read again after
+    /// a crash has another number and the same sequence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
     /// The text, control characters kept as data; whoever shows it must strip them.
     pub text: String,
+}
+
+impl PluginState {
+    /// What it says beside the state itself.
+    pub fn words(&self) -> &str {
+        match self {
+            Self::Starting => "",
+            Self::Ready { kind } => kind,
+            Self::Down { reason } | Self::LeftOut { reason } => reason,
+        }
+    }
 }
 
 impl Status {
@@ -244,6 +334,8 @@ impl Status {
             refused: Vec::new(),
             topology: None,
             restarts: 0,
+            wants_surroundings: false,
+            plugins: Vec::new(),
         }
     }
 }
@@ -262,12 +354,14 @@ pub enum InvalidBatch {
         most: usize,
     },
     /// A text is too long.
-    #[error("a text in {field} is {bytes} bytes long; at most {MAX_TEXT_BYTES} are accepted")]
+    #[error("a text in {field} is {bytes} bytes long; at most {most} are accepted")]
     TooLong {
         /// Which list.
         field: &'static str,
         /// Its length.
         bytes: usize,
+        /// Its greatest length.
+        most: usize,
     },
     /// A figure is impossible.
     #[error("measurement: {0}")]
@@ -282,45 +376,46 @@ impl Batch {
             ("logs", self.logs.len(), MAX_LOG_LINES),
             ("status.refused", self.status.refused.len(), MAX_REFUSED),
             ("status.staged", self.status.staged.len(), 8),
+            ("status.plugins", self.status.plugins.len(), MAX_PLUGINS),
         ];
         for (field, count, most) in rows {
             if count > most {
                 return Err(InvalidBatch::TooMany { field, count, most });
             }
         }
-        let texts = self
-            .notices
-            .iter()
-            .flat_map(|n| [("notices", n.text.len()), ("notices", n.kind.len())])
-            .chain(
-                self.logs
-                    .iter()
-                    .flat_map(|l| [("logs", l.text.len()), ("logs", l.stream.len())]),
-            )
-            .chain(
-                self.status
-                    .refused
-                    .iter()
-                    .map(|r| ("status.refused", r.reason.len())),
-            );
-        for (field, bytes) in texts {
-            if bytes > MAX_TEXT_BYTES {
-                return Err(InvalidBatch::TooLong { field, bytes });
-            }
-        }
-        if let Phase::Suspended { reason } | Phase::Failed { reason } = &self.status.phase
-            && reason.len() > MAX_TEXT_BYTES
-        {
-            return Err(InvalidBatch::TooLong {
-                field: "status.phase",
-                bytes: reason.len(),
-            });
-        }
+        self.check_texts()?;
         if let Some(sample) = &self.sample {
             sample.check()?;
         }
         if let Some(reading) = &self.balancer {
             reading.check()?;
+        }
+        Ok(())
+    }
+
+    fn check_texts(&self) -> Result<(), InvalidBatch> {
+        let notices = self.notices.iter().flat_map(|n| [n.text.len(), n.kind.len()]);
+        let refused = self.status.refused.iter().map(|r| r.reason.len());
+        let plugins = self.status.plugins.iter().map(|p| p.state.words().len());
+        let phase = match &self.status.phase {
+            Phase::Suspended { reason } | Phase::Failed { reason } => reason.len(),
+            _ => 0,
+        };
+        let texts = notices
+            .map(|bytes| ("notices", bytes, MAX_TEXT_BYTES))
+            .chain(self.logs.iter().map(|l| ("logs", l.text.len(), MAX_LINE_BYTES)))
+            .chain(
+                self.logs
+                    .iter()
+                    .map(|l| ("logs.stream", l.stream.len(), MAX_TEXT_BYTES)),
+            )
+            .chain(refused.map(|bytes| ("status.refused", bytes, MAX_TEXT_BYTES)))
+            .chain(plugins.map(|bytes| ("status.plugins", bytes, MAX_TEXT_BYTES)))
+            .chain([("status.phase", phase, MAX_TEXT_BYTES)]);
+        for (field, bytes, most) in texts {
+            if bytes > most {
+                return Err(InvalidBatch::TooLong { field, bytes, most });
+            }
         }
         Ok(())
     }

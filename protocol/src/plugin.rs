@@ -1,17 +1,28 @@
 //! Plugin frames: one JSON object per line on a pipe, requests in on stdin, answers out on stdout.
 //!
 //! Calls are coarse, whole and idempotent; one is under way at a time; each has a deadline that the caller
-//! keeps. This file refuses to know about processes and pipes.
+//! keeps. Unknown fields are ignored, so that a newer side can say more; unknown calls, answers and kinds are
+//! refused. Decoders are functions of bytes. This file refuses to know about processes and pipes.
+
+mod describe;
+mod frame;
+mod measure;
 
 use serde::{Deserialize, Serialize};
 
+use crate::id::CommitId;
 use crate::sample::BalancerReading;
+use crate::secret::Secret;
 use crate::topology::Topology;
+
+pub use describe::{
+    Description, InvalidName, Kind, MAX_NAME_BYTES, NoCommonVersion, PluginName, UnknownKind, Versions,
+};
+pub use frame::{InvalidFrame, MAX_LINE_BYTES, decode, encode};
+pub use measure::{Health, MAX_FIGURES, Measurement};
 
 /// The version of this contract.
 pub const VERSION: u32 = 1;
-/// Longest line, bytes, newline included.
-pub const MAX_LINE_BYTES: usize = 1 << 20;
 
 /// A question to a plugin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,19 +38,69 @@ pub struct Request {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "call", content = "with")]
 pub enum Call {
-    /// Who are you? Answered with [`Answer::Described`].
-    Describe {
-        /// The version the caller speaks.
-        version: u32,
-    },
-    /// Serve exactly this. Answered with [`Answer::Applied`].
+    /// Who are you? I speak these versions. Answered with [`Answer::Described`].
+    Describe(Versions),
+    /// Balancers: serve exactly this. Answered with [`Answer::Applied`].
     SetMembers(Topology),
-    /// What did you measure? Answered with [`Answer::Read`].
+    /// What did you measure? Answered with [`Answer::Read`] by balancers, with [`Answer::Measured`] by readers.
     Read,
+    /// Artifact sources: which revision is the newest? Answered with [`Answer::Looked`].
+    Look(Origin),
+    /// Artifact sources: write a revision into a folder. Answered with [`Answer::Fetched`].
+    Fetch(Fetch),
 }
 
-/// An answer.
+impl Call {
+    /// The call's name on the wire.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Describe(_) => "describe",
+            Self::SetMembers(_) => "set-members",
+            Self::Read => "read",
+            Self::Look(_) => "look",
+            Self::Fetch(_) => "fetch",
+        }
+    }
+}
+
+/// Where the files of the application come from, as its blueprint says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The address of the repository; what it means is the plugin's matter.
+    pub url: String,
+    /// The branch.
+    pub branch: String,
+    /// User name and password; only where the agent's settings let the plugin have them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<Credentials>,
+}
+
+/// What a repository wants to see.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credentials {
+    /// User name.
+    #[serde(default)]
+    pub username: Option<String>,
+    /// Password or token.
+    #[serde(default)]
+    pub password: Option<Secret>,
+}
+
+/// One revision, to be written into one folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fetch {
+    /// Where from.
+    #[serde(flatten)]
+    pub origin: Origin,
+    /// Which revision.
+    pub revision: CommitId,
+    /// An empty folder, absolute; nothing may be written elsewhere.
+    pub into: String,
+}
+
+/// An answer. Exactly one of `ok` and `error` is there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "frame::Written")]
 pub struct Response {
     /// The request's id.
     pub id: u64,
@@ -63,77 +124,24 @@ pub enum Outcome {
 #[serde(rename_all = "kebab-case")]
 pub enum Answer {
     /// To [`Call::Describe`].
-    Described {
-        /// The plugin's name.
-        name: String,
-        /// The version it speaks.
-        version: u32,
-        /// What it is: `balancer`.
-        kind: String,
-    },
+    Described(Description),
     /// To [`Call::SetMembers`].
     Applied {
         /// The revision now in force.
         revision: u64,
     },
-    /// To [`Call::Read`].
+    /// A balancer's, to [`Call::Read`].
     Read(BalancerReading),
-}
-
-/// Why a line is no frame.
-#[derive(Debug, thiserror::Error)]
-pub enum InvalidFrame {
-    /// Longer than [`MAX_LINE_BYTES`].
-    #[error("line of {0} bytes; at most {MAX_LINE_BYTES} are accepted")]
-    TooLong(usize),
-    /// Not the expected JSON.
-    #[error("not a plugin frame: {0}")]
-    Json(#[from] serde_json::Error),
-}
-
-/// Decodes one line.
-pub fn decode<T: serde::de::DeserializeOwned>(line: &[u8]) -> Result<T, InvalidFrame> {
-    if line.len() > MAX_LINE_BYTES {
-        return Err(InvalidFrame::TooLong(line.len()));
-    }
-    Ok(serde_json::from_slice(line)?)
-}
-
-/// Encodes one line, newline included.
-pub fn encode<T: Serialize>(frame: &T) -> Result<Vec<u8>, InvalidFrame> {
-    let mut line = serde_json::to_vec(frame)?;
-    line.push(b'\n');
-    if line.len() > MAX_LINE_BYTES {
-        return Err(InvalidFrame::TooLong(line.len()));
-    }
-    Ok(line)
+    /// A reader's, to [`Call::Read`].
+    Measured(Measurement),
+    /// To [`Call::Look`].
+    Looked {
+        /// The newest revision: the hash of a commit or of the content, 40 or 64 lower-case hexadecimal digits.
+        revision: CommitId,
+    },
+    /// To [`Call::Fetch`]: the folder holds the revision, and the plugin is done with it.
+    Fetched {},
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frames_are_simple_enough_for_a_shell_script() {
-        let ask = Request {
-            id: 1,
-            call: Call::Describe { version: VERSION },
-        };
-        assert_eq!(
-            String::from_utf8(encode(&ask).unwrap()).unwrap(),
-            "{\"id\":1,\"call\":\"describe\",\"with\":{\"version\":1}}\n"
-        );
-        let read: Request = decode(br#"{"id":2,"call":"read"}"#).unwrap();
-        assert_eq!(read.call, Call::Read);
-        let refused: Response = decode(br#"{"id":2,"error":"no such cluster"}"#).unwrap();
-        assert_eq!(refused.outcome, Outcome::Error("no such cluster".into()));
-        let applied: Response = decode(br#"{"id":3,"ok":{"applied":{"revision":7}}}"#).unwrap();
-        assert_eq!(applied.outcome, Outcome::Ok(Answer::Applied { revision: 7 }));
-    }
-
-    #[test]
-    fn an_endless_line_is_refused() {
-        let line = vec![b' '; MAX_LINE_BYTES + 1];
-        assert!(matches!(decode::<Request>(&line), Err(InvalidFrame::TooLong(_))));
-    }
-}
+mod tests;

@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod blueprint;
+pub mod docker;
 pub mod git_server;
 pub mod https;
 pub mod load;

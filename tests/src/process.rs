@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 
 /// The environment variable that every process of a member carries: `<installation>/<member>/<incarnation>`.
 pub const TAG: &str = "CARTRIDGE_INSTANCE_TAG";
+const END_DEADLINE: std::time::Duration = std::time::Duration::from_secs(2);
 const MAX_READ_BYTES: u64 = 1 << 20;
 
 /// What a tag says.
@@ -51,12 +52,15 @@ pub struct MemberProcess {
     pub program: String,
     /// It mentions the folder that was looked for, in its environment, its command or its working folder.
     mentions: bool,
+    /// Its parent runs the same program for the same member.
+    begotten: bool,
 }
 
 impl MemberProcess {
-    /// Whether it is the agent (as opposed to the application, a plugin or a hook).
+    /// Whether it is the agent (as opposed to the application, a plugin or a hook). What the agent forks to fetch, to
+    /// watch over a hook or to become another program is not one.
     pub fn is_agent(&self) -> bool {
-        self.program == "cartridge-agent"
+        self.program == "cartridge-agent" && !self.begotten
     }
 }
 
@@ -103,6 +107,28 @@ pub fn kill9(pid: i32) -> nix::Result<()> {
 pub fn runs(pid: i32) -> bool {
     read(&format!("/proc/{pid}/stat"))
         .is_some_and(|stat| state_and_parent(&stat).is_some_and(|(s, _)| s != 'Z'))
+}
+
+/// Removes the cgroups of all members whose files lie below `data`, once those who were in them are gone.
+pub fn remove_cgroups(data: &Path) {
+    let rows = std::fs::read_dir(data.join("members")).into_iter().flatten();
+    for row in rows.flatten() {
+        let made = std::fs::read(row.path().join("instance.json")).unwrap_or_default();
+        let made: serde_json::Value = serde_json::from_slice(&made).unwrap_or_default();
+        let cgroups = made["cgroups"].as_array().into_iter().flatten();
+        for cgroup in cgroups.filter_map(|path| path.as_str()).map(Path::new) {
+            let began = std::time::Instant::now();
+            while cgroup.exists() && std::fs::remove_dir(cgroup).is_err() && began.elapsed() < END_DEADLINE {
+                let left = std::fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
+                for pid in left.lines().filter_map(|pid| pid.parse().ok()) {
+                    let _ = kill9(pid);
+                }
+                std::thread::yield_now();
+            }
+            // As long as others have theirs in it, it stays.
+            let _ = cgroup.parent().map(std::fs::remove_dir);
+        }
+    }
 }
 
 fn read(path: &str) -> Option<Vec<u8>> {
@@ -189,7 +215,9 @@ fn scan(data: Option<&Path>) -> Vec<MemberProcess> {
         .filter_map(|(pid, process)| {
             let tag = tag_of(*pid)?;
             let (program, mentions) = (process.program.clone(), process.mentions);
+            let above = seen.get(&process.parent);
             Some(MemberProcess {
+                begotten: above.is_some_and(|above| above.program == program),
                 pid: *pid,
                 parent: process.parent,
                 tag,

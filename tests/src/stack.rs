@@ -206,6 +206,7 @@ impl Drop for Stack {
                 let _ = process::kill9(member.pid);
             }
         }
+        process::remove_cgroups(&self.data);
     }
 }
 

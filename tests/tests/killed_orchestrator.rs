@@ -120,6 +120,57 @@ async fn two_hundred_kills_during_scaling_lose_and_double_nothing() {
         slowest.as_secs_f64() * 1000.0,
         members.len()
     );
+    nothing_is_left(&stack, "kills").await;
+}
+
+/// Every member measures its own cgroup, and no cgroup of any is left when all are gone.
+async fn nothing_is_left(stack: &Stack, application: &str) {
+    let status: serde_json::Value = stack.api().get("/api/status").await.expect("the server tells");
+    let name = format!(
+        "cartridge-{}",
+        status["installation"].as_str().expect("it has a name")
+    );
+    let member = &stack.api().members().await.expect("the server tells")[0].member;
+    let shown: serde_json::Value = stack
+        .api()
+        .get(&format!("/api/members/{member}"))
+        .await
+        .expect("the server tells");
+    let scope = shown["sample"]["scope"].as_str().unwrap_or_default();
+    assert!(scope.starts_with("cgroup-"), "scope {scope:?} in {shown}");
+    assert!(!folders(&name).is_empty(), "members have cgroups");
+    let path = format!("/api/applications/{application}/undeploy?force=true");
+    stack.api().post(&path, None).await.expect("it is undeployed");
+    let deadline = Instant::now() + SETTLE;
+    while !folders(&name).is_empty() || !agents(stack).is_empty() {
+        assert!(
+            Instant::now() < deadline,
+            "left: {:?}, {:?}\n{}",
+            folders(&name),
+            agents(stack),
+            stack.log_end()
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Folders of this installation's members in all cgroup trees, at any depth that an orchestrator lives at.
+fn folders(name: &str) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    let mut waiting = vec![(std::path::PathBuf::from("/sys/fs/cgroup"), 0)];
+    while let Some((folder, depth)) = waiting.pop() {
+        for row in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            if !row.file_type().is_ok_and(|kind| kind.is_dir()) {
+                continue;
+            }
+            if row.file_name() == name {
+                found.push(row.path());
+            } else if depth < 8 {
+                waiting.push((row.path(), depth + 1));
+            }
+        }
+    }
+    found
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -128,6 +179,8 @@ async fn members_serve_on_while_the_orchestrator_is_dead_and_are_the_same_after(
     let mut stack = Stack::start(folder.path(), &[]).await.expect("the server starts");
     let mut plan = Plan::hello(&stack::bin_dir(), "alone");
     plan.min = 3;
+    // Two orchestrators that start members at one address at one time could choose the same port.
+    "127.0.30.2".clone_into(&mut plan.partitions[0].1);
     plan.deploy(stack.api())
         .await
         .expect("the application is deployed");

@@ -6,70 +6,47 @@
 use std::collections::VecDeque;
 
 use cartridge_protocol::Millis;
-use cartridge_protocol::link::{Batch, LogLine, MAX_LOG_LINES, MAX_NOTICES, MAX_TEXT_BYTES, Notice, Status};
+use cartridge_protocol::link::{Batch, MAX_NOTICES, Notice, Status};
 use cartridge_protocol::sample::{BalancerReading, Sample};
 
-use crate::text::{cut, json_cost, one_line};
+use crate::logs::ring::LogRing;
+use crate::text::one_line;
 
-/// Most lines kept.
-pub const MOST_LINES: usize = 1000;
 /// Longest notice, bytes: 64 of them fit into a batch beside everything else.
 const NOTICE_BYTES: usize = 1024;
-/// Most bytes of lines in one batch, as JSON.
-const LINES_BYTES: usize = 384 << 10;
 
-/// The newest lines of the application; the oldest is dropped for a new one.
-#[derive(Debug, Default)]
-pub struct LogRing {
-    lines: VecDeque<LogLine>,
-    last: u64,
-    dropped: u64,
+/// Points of a percentage by which load or memory must have moved since it was told, to be told before its time.
+const MOVED: f64 = 2.0;
+/// The same for CPU, which jumps more and decides nothing.
+const CPU_MOVED: f64 = 20.0;
+
+/// What the orchestrator concludes from, of one sample: percentages.
+#[derive(Clone, Copy, Debug)]
+struct Figures {
+    load: Option<f64>,
+    memory: Option<f64>,
+    cpu: Option<f64>,
 }
 
-impl LogRing {
-    /// Numbers begin after `base`.
-    pub fn new(base: u64) -> Self {
+impl Figures {
+    fn of(sample: &Sample) -> Self {
         Self {
-            last: base,
-            ..Self::default()
+            load: sample.load_percent(),
+            memory: sample.memory_percent(),
+            cpu: sample.cpu_percent,
         }
     }
 
-    /// Keeps a line, cut to what the link accepts.
-    pub fn push(&mut self, stream: &str, text: &str) {
-        if self.lines.len() == MOST_LINES {
-            self.lines.pop_front();
-            self.dropped += 1;
-        }
-        self.last += 1;
-        self.lines.push_back(LogLine {
-            number: self.last,
-            stream: stream.to_owned(),
-            text: cut(text, MAX_TEXT_BYTES).to_owned(),
-        });
-    }
-
-    /// The oldest lines that fit into a batch.
-    fn oldest(&self) -> Vec<LogLine> {
-        let mut room = LINES_BYTES;
-        self.lines
-            .iter()
-            .take(MAX_LOG_LINES)
-            .take_while(|line| match room.checked_sub(json_cost(&line.text) + 64) {
-                Some(left) => {
-                    room = left;
-                    true
-                }
-                None => false,
-            })
-            .cloned()
-            .collect()
-    }
-
-    fn forget(&mut self, up_to: u64) {
-        while self.lines.front().is_some_and(|line| line.number <= up_to) {
-            self.lines.pop_front();
-        }
+    /// So far that somebody may conclude something else. A figure that appears or vanishes has moved.
+    fn moved(&self, now: &Self) -> bool {
+        let far = |then: Option<f64>, now: Option<f64>, by: f64| match (then, now) {
+            (Some(then), Some(now)) => (then - now).abs() >= by,
+            (None, None) => false,
+            _ => true,
+        };
+        far(self.load, now.load, MOVED)
+            || far(self.memory, now.memory, MOVED)
+            || far(self.cpu, now.cpu, CPU_MOVED)
     }
 }
 
@@ -77,6 +54,8 @@ impl LogRing {
 #[derive(Debug, Default)]
 pub struct Outbox {
     sample: Option<Sample>,
+    /// The figures that were sent last.
+    told: Option<Figures>,
     balancer: Option<(BalancerReading, Millis)>,
     notices: VecDeque<Notice>,
     last_notice: u64,
@@ -105,9 +84,16 @@ impl Outbox {
         }
     }
 
-    /// Replaces the measurement that waits.
-    pub fn measured(&mut self, sample: Sample) {
+    /// Replaces the measurement that waits. True: it differs so much from what was told last that it should not wait.
+    pub fn measured(&mut self, sample: Sample) -> bool {
+        let now = Figures::of(&sample);
         self.sample = Some(sample);
+        self.told.is_none_or(|told| told.moved(&now))
+    }
+
+    /// Notices that nobody has heard of wait.
+    pub fn has_notices(&self) -> bool {
+        !self.notices.is_empty()
     }
 
     /// Replaces the balancer's reading that waits; `lasted` is the time that it is about. Averages then are about
@@ -143,19 +129,31 @@ impl Outbox {
         });
     }
 
+    /// Kind and text of the notices that wait, oldest first, for another agent.
+    pub fn handed(&self) -> Vec<(String, String)> {
+        let notices = self.notices.iter();
+        notices.map(|n| (n.kind.clone(), n.text.clone())).collect()
+    }
+
+    /// How many notices wait, and how many were dropped.
+    pub fn waiting(&self) -> (usize, u64) {
+        (self.notices.len(), self.notices_dropped)
+    }
+
     /// How many notices nobody took in time.
     pub fn notices_dropped(&self) -> u64 {
         self.notices_dropped
     }
 
     /// The next batch, and what it carries. The measurement leaves its slot: an older one is never sent again.
-    pub fn batch(&mut self, status: Status, ring: &LogRing) -> (Batch, Carried) {
+    pub fn batch(&mut self, status: Status, ring: &mut LogRing) -> (Batch, Carried) {
         self.last_batch += 1;
-        let logs = ring.oldest();
+        let logs = ring.begin();
+        self.told = self.sample.as_ref().map(Figures::of).or(self.told);
         let carried = Carried {
             notice: self.notices.back().map(|n| n.number),
             line: logs.last().map(|l| l.number),
-            more: logs.len() < ring.lines.len(),
+            more: logs.len() < ring.len(),
         };
         let batch = Batch {
             sequence: self.last_batch,
@@ -164,7 +162,7 @@ impl Outbox {
             balancer: self.balancer.take().map(|(reading, _)| reading),
             notices: self.notices.iter().cloned().collect(),
             logs,
-            logs_dropped: ring.dropped,
+            logs_dropped: ring.dropped(),
         };
         (batch, carried)
     }
@@ -180,10 +178,10 @@ impl Outbox {
 
     /// A batch was called impossible: sending the same again would only block what comes after.
     pub fn refused(&mut self, ring: &mut LogRing, carried: Carried) {
-        let before = (self.notices.len(), ring.lines.len());
+        let (before, lines) = (self.notices.len(), carried.line.unwrap_or(0));
+        ring.refuse(lines);
         self.taken(ring, carried, u64::MAX);
-        self.notices_dropped += (before.0 - self.notices.len()) as u64;
-        ring.dropped += (before.1 - ring.lines.len()) as u64;
+        self.notices_dropped += (before - self.notices.len()) as u64;
     }
 }
 
@@ -200,23 +198,23 @@ mod tests {
         let (mut out, mut ring) = (Outbox::new(100), LogRing::new(100));
         out.notice("hook", "a");
         out.notice("hook", "b");
-        let (first, carried) = out.batch(Status::starting(), &ring);
+        let (first, carried) = out.batch(Status::starting(), &mut ring);
         assert_eq!(numbers(&first), [101, 102]);
-        let (again, _) = out.batch(Status::starting(), &ring);
+        let (again, _) = out.batch(Status::starting(), &mut ring);
         assert_eq!(numbers(&again), [101, 102]);
         assert!(again.sequence > first.sequence);
         out.taken(&mut ring, carried, 101);
-        assert_eq!(numbers(&out.batch(Status::starting(), &ring).0), [102]);
+        assert_eq!(numbers(&out.batch(Status::starting(), &mut ring).0), [102]);
     }
 
     #[test]
     fn an_acknowledgement_of_the_future_drops_nothing_that_was_not_sent() {
         let (mut out, mut ring) = (Outbox::new(0), LogRing::new(0));
         out.notice("hook", "a");
-        let (_, carried) = out.batch(Status::starting(), &ring);
+        let (_, carried) = out.batch(Status::starting(), &mut ring);
         out.notice("hook", "b");
         out.taken(&mut ring, carried, u64::MAX);
-        assert_eq!(numbers(&out.batch(Status::starting(), &ring).0), [2]);
+        assert_eq!(numbers(&out.batch(Status::starting(), &mut ring).0), [2]);
     }
 
     #[test]
@@ -226,10 +224,9 @@ mod tests {
             ring.push("out", &"\u{1}".repeat(10_000));
             out.notice("hook", &"\"".repeat(10_000));
         }
-        assert_eq!(ring.lines.len(), MOST_LINES);
-        assert_eq!(ring.dropped, 4000);
+        assert!(ring.len() < 1000 && ring.dropped() >= 4000);
         assert_eq!(out.notices_dropped(), 5000 - 64);
-        let (batch, carried) = out.batch(Status::starting(), &ring);
+        let (batch, carried) = out.batch(Status::starting(), &mut ring);
         batch.check().unwrap();
         assert!(carried.more && !batch.logs.is_empty());
         assert!(serde_json::to_vec(&batch).unwrap().len() < cartridge_protocol::link::MAX_BODY_BYTES);
@@ -248,14 +245,14 @@ mod tests {
                 members: Vec::new(),
             }],
         };
-        let (mut out, ring) = (Outbox::new(0), LogRing::new(0));
+        let (mut out, mut ring) = (Outbox::new(0), LogRing::new(0));
         out.read(reading(10.0, 9), Millis(900));
         out.read(reading(0.0, 1), Millis(100));
         let row = |batch: Batch| batch.balancer.unwrap().clusters.remove(0);
-        let sent = row(out.batch(Status::starting(), &ring).0);
+        let sent = row(out.batch(Status::starting(), &mut ring).0);
         assert!((sent.in_flight_average - 9.0).abs() < 1e-9 && sent.in_flight == 1);
         out.read(reading(4.0, 2), Millis(1_000));
-        let sent = row(out.batch(Status::starting(), &ring).0);
+        let sent = row(out.batch(Status::starting(), &mut ring).0);
         assert!(
             (sent.in_flight_average - 4.0).abs() < 1e-9,
             "a batch that was sent counts no more"
@@ -263,13 +260,47 @@ mod tests {
     }
 
     #[test]
+    fn figures_that_moved_are_told_at_once_and_steady_ones_in_time() {
+        let (mut out, mut ring) = (Outbox::new(0), LogRing::new(0));
+        let sample = |load: f64, used: Option<u64>| Sample {
+            sequence: 1,
+            scope: cartridge_protocol::sample::Scope::Machine,
+            load: Some([load, 0.0, 0.0]),
+            cores: 2.0,
+            memory_used: used,
+            memory_limit: Some(1000),
+            cpu_percent: Some(1.0),
+            throttled: None,
+            pressure: None,
+            readers: Vec::new(),
+        };
+        assert!(out.measured(sample(1.0, Some(100))), "nothing was told yet");
+        assert!(out.measured(sample(1.0, Some(100))), "it still waits");
+        out.batch(Status::starting(), &mut ring);
+        assert!(!out.measured(sample(1.03, Some(119))), "1.5 and 1.9 points");
+        assert!(
+            out.measured(sample(1.04, Some(100))),
+            "2 points of load since it was told"
+        );
+        assert!(out.measured(sample(1.0, Some(80))), "2 points of memory less");
+        assert!(out.measured(sample(1.0, None)), "memory is not known any more");
+        out.measured(sample(1.03, Some(119)));
+        out.batch(Status::starting(), &mut ring);
+        assert!(
+            !out.measured(sample(1.06, Some(119))),
+            "small steps count from what was told"
+        );
+        assert!(out.measured(sample(1.08, Some(119))));
+    }
+
+    #[test]
     fn lines_leave_the_ring_only_after_they_were_taken() {
         let (mut out, mut ring) = (Outbox::new(0), LogRing::new(0));
         (0..300).for_each(|n| ring.push("out", &n.to_string()));
-        let (first, carried) = out.batch(Status::starting(), &ring);
+        let (first, carried) = out.batch(Status::starting(), &mut ring);
         assert_eq!((first.logs.len(), carried.more), (256, true));
         out.taken(&mut ring, carried, 0);
-        let (second, carried) = out.batch(Status::starting(), &ring);
+        let (second, carried) = out.batch(Status::starting(), &mut ring);
         assert_eq!(second.logs.first().map(|l| l.number), Some(257));
         assert!(!carried.more);
     }

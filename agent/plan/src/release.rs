@@ -10,6 +10,29 @@ use cartridge_protocol::CommitId;
 /// How many releases besides the current one stay on the shelf when nobody says otherwise.
 pub const DEFAULT_KEEP: usize = 2;
 
+/// What the files of a release are to the application and to other releases.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReleaseFiles {
+    /// Read-only; releases may share a file that is the same in both.
+    #[default]
+    Shared,
+    /// Read-only, and each release has its own.
+    Own,
+    /// The application may write to them, so each release has its own.
+    Writable,
+}
+
+impl ReleaseFiles {
+    /// Reads `shared` or `own`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "shared" => Ok(Self::Shared),
+            "own" => Ok(Self::Own),
+            _ => Err("neither".to_owned()),
+        }
+    }
+}
+
 /// What lies on the disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ShelfState {
@@ -21,6 +44,8 @@ pub struct ShelfState {
     pub parts: Vec<CommitId>,
     /// A link that was made but never put in place.
     pub leftover_link: bool,
+    /// The current release does not appear where it should.
+    pub misplaced: bool,
 }
 
 /// What the disk should hold.
@@ -68,6 +93,8 @@ pub enum Move {
     },
     /// Make a whole release current.
     Switch(CommitId),
+    /// Make the current release appear where it should.
+    Place(CommitId),
     /// Remove a whole release.
     Prune(CommitId),
     /// The shelf is as wanted.
@@ -94,6 +121,9 @@ pub fn next(shelf: &ShelfState, wanted: &Wanted) -> Move {
         } else {
             make(surplus(shelf, wanted, Some(target)), target)
         };
+    }
+    if let Some(current) = shelf.current.as_ref().filter(|_| shelf.misplaced) {
+        return Move::Place(current.clone());
     }
     let surplus = surplus(shelf, wanted, shelf.current.as_ref());
     let head = wanted
@@ -195,6 +225,12 @@ mod tests {
                     "switched to {c} although it is refused"
                 );
                 shelf.current = Some(c.clone());
+                shelf.misplaced = false;
+            }
+            Move::Place(c) => {
+                assert!(shelf.misplaced);
+                assert_eq!(shelf.current.as_ref(), Some(c));
+                shelf.misplaced = false;
             }
             Move::Prune(c) => {
                 assert_ne!(shelf.current.as_ref(), Some(c), "pruned the current release");
@@ -230,10 +266,11 @@ mod tests {
             parts in proptest::sample::subsequence((0u8..8).collect::<Vec<_>>(), 0..4),
             pick in proptest::option::of(any::<proptest::sample::Index>()),
             leftover_link in any::<bool>(),
+            misplaced in any::<bool>(),
         ) -> ShelfState {
             let whole: Vec<CommitId> = whole.into_iter().map(commit).collect();
             let current = pick.filter(|_| !whole.is_empty()).map(|i| i.get(&whole).clone());
-            ShelfState { current, whole, parts: parts.into_iter().map(commit).collect(), leftover_link }
+            ShelfState { current, whole, parts: parts.into_iter().map(commit).collect(), leftover_link, misplaced }
         }
     }
 
@@ -257,6 +294,7 @@ mod tests {
             let moves = settle(&mut shelf, &wanted);
             prop_assert!(moves.len() <= before.whole.len() + before.parts.len() + 5);
             prop_assert!(shelf.parts.is_empty() && !shelf.leftover_link);
+            prop_assert!(shelf.current.is_none() || !shelf.misplaced);
             match &wanted.commit {
                 Some(c) if !wanted.refused.contains(c) => prop_assert_eq!(shelf.current.as_ref(), Some(c)),
                 Some(_) => {}

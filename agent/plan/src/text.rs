@@ -17,6 +17,35 @@ pub fn one_line(text: &str, bytes: usize) -> String {
     line
 }
 
+/// Words filled into lines of at most `wide` characters, each begun with `indent` blanks. A longer word is broken.
+pub fn wrapped(text: &str, indent: usize, wide: usize) -> String {
+    let room = wide.saturating_sub(indent).max(1);
+    let mut lines: Vec<String> = vec![String::new()];
+    let mut used = 0;
+    for word in text.split(' ') {
+        let characters: Vec<char> = word.chars().collect();
+        if used > 0 && used + 1 + characters.len() <= room {
+            used += 1;
+            lines.last_mut().expect("there is a line").push(' ');
+        } else if used > 0 {
+            lines.push(String::new());
+            used = 0;
+        }
+        for character in characters {
+            if used == room {
+                lines.push(String::new());
+                used = 0;
+            }
+            lines.last_mut().expect("there is a line").push(character);
+            used += 1;
+        }
+    }
+    lines
+        .iter()
+        .map(|line| format!("{:indent$}{line}\n", ""))
+        .collect()
+}
+
 /// Bytes that a text takes inside JSON.
 pub fn json_cost(text: &str) -> usize {
     text.bytes()
@@ -28,77 +57,15 @@ pub fn json_cost(text: &str) -> usize {
         .sum()
 }
 
-/// Splits a stream of bytes into lines of bounded length: what is over the bound is dropped up to the line's end.
-#[derive(Debug, Default)]
-pub struct Lines {
-    partial: Vec<u8>,
-    most: usize,
-}
-
-impl Lines {
-    /// Lines of at most `most` bytes.
-    pub const fn new(most: usize) -> Self {
-        Self {
-            partial: Vec::new(),
-            most,
-        }
-    }
-
-    /// Takes the next bytes, gives every line that they complete.
-    pub fn take(&mut self, bytes: &[u8], mut line: impl FnMut(String)) {
-        let mut pieces = bytes.split(|b| *b == b'\n');
-        let last = pieces.next_back().unwrap_or_default();
-        for piece in pieces {
-            self.append(piece);
-            line(self.finish().unwrap_or_default());
-        }
-        self.append(last);
-    }
-
-    /// The line that has no end yet.
-    pub fn finish(&mut self) -> Option<String> {
-        if self.partial.is_empty() {
-            return None;
-        }
-        let whole = std::mem::take(&mut self.partial);
-        let text = String::from_utf8_lossy(&whole);
-        // A replacement character is longer than the byte it stands for.
-        Some(cut(text.trim_end_matches('\r'), self.most).to_owned())
-    }
-
-    fn append(&mut self, piece: &[u8]) {
-        let room = self.most.saturating_sub(self.partial.len());
-        self.partial.extend_from_slice(&piece[..piece.len().min(room)]);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn lines_survive_being_split_anywhere() {
-        for step in 1..8 {
-            let mut lines = Lines::new(100);
-            let mut got = Vec::new();
-            for piece in b"one\n\ntwo\r\nthree".chunks(step) {
-                lines.take(piece, |l| got.push(l));
-            }
-            got.extend(lines.finish());
-            assert_eq!(got, ["one", "", "two", "three"], "in pieces of {step}");
-        }
-    }
-
-    #[test]
-    fn an_endless_line_takes_no_more_memory_than_allowed() {
-        let mut lines = Lines::new(8);
-        for _ in 0..1000 {
-            lines.take(b"xxxxxxxxxxxxxxxx", |_| panic!("no line ended"));
-        }
-        assert!(lines.partial.len() <= 8);
-        let mut got = Vec::new();
-        lines.take(b"\nshort\n", |l| got.push(l));
-        assert_eq!(got, ["xxxxxxxx", "short"]);
+    fn wrapping_keeps_every_word_and_no_line_is_too_long() {
+        assert_eq!(wrapped("one two three", 2, 9), "  one two\n  three\n");
+        assert_eq!(wrapped("a 123456789 b", 0, 4), "a\n1234\n5678\n9 b\n");
+        assert_eq!(wrapped("", 4, 80), "    \n");
     }
 
     #[test]

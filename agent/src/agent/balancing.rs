@@ -3,11 +3,15 @@
 //! Refuses to know what a member that is no balancer does.
 
 use cartridge_agent_plan::leaving::Leaving;
+use cartridge_agent_plan::plugin::{Place, Rules};
 use cartridge_protocol::Millis;
+use cartridge_protocol::plugin::{MAX_LINE_BYTES, PluginName};
 use cartridge_protocol::topology::Topology;
 
 use super::{Agent, Event};
-use crate::plugin::{self, Plugin};
+use crate::host::child::Program;
+use crate::plugin::balancer::{Balancer, Told};
+use crate::plugin::{Confined, Launch};
 
 /// Longest time that a batch waits for the reading that was asked for at the same beat.
 const ANSWER: Millis = Millis(50);
@@ -15,7 +19,7 @@ const ANSWER: Millis = Millis(50);
 /// Nothing, for a member that is no balancer.
 #[derive(Default)]
 pub(super) struct Balancing {
-    plugin: Option<Plugin>,
+    plugin: Option<Balancer>,
     /// The revision in force.
     pub(super) revision: Option<u64>,
     /// Why the newest topology is not in force.
@@ -60,6 +64,22 @@ impl Balancing {
     }
 }
 
+/// The member is there for it: it is started again for ever, and may do what the agent may.
+fn launch(program: Program) -> Launch {
+    Launch {
+        name: PluginName::new("balancer").expect("a word of lower-case letters"),
+        confined: Confined {
+            words: program.words,
+            directory: program.directory,
+            environment: program.environment,
+            bounds: None,
+        },
+        place: Place::Balancer,
+        rules: Rules::INDISPENSABLE,
+        longest: MAX_LINE_BYTES,
+    }
+}
+
 impl Agent {
     pub(super) fn topology_wanted(&mut self, topology: &Topology) {
         let Some(command) = &self.settings.balancer else {
@@ -68,30 +88,33 @@ impl Agent {
         let (effects, events) = (&self.effects, &self.events);
         let plugin = self.balancing.plugin.get_or_insert_with(|| {
             let told = events.clone();
-            let program = effects.program(command.clone(), false);
-            Plugin::start(program, effects.logs.clone(), async move |t| {
-                let _ = told.send(Event::Plugin(t)).await;
-            })
+            Balancer::start(
+                launch(effects.program(command.clone(), false)),
+                effects.logs.clone(),
+                async move |t| {
+                    let _ = told.send(Event::Balancer(t)).await;
+                },
+            )
         });
         plugin.serve(topology.clone());
     }
 
-    pub(super) fn plugin_told(&mut self, told: plugin::Told) {
+    pub(super) fn balancer_told(&mut self, told: Told) {
         match told {
-            plugin::Told::Applied(revision, reading) => {
+            Told::Applied(revision, reading) => {
                 let wanted = self.desired.as_ref().and_then(|d| d.topology.as_ref());
                 self.balancing.in_force(revision, wanted, self.clock.now());
                 self.reading(reading);
             }
-            plugin::Told::Refused(why) => {
+            Told::Refused(why) => {
                 // It is tried again and again; people want to read it once.
                 if self.balancing.refusal.as_ref() != Some(&why) {
                     self.tell("plugin", &format!("the balancer refused a topology: {why}"));
                     self.balancing.refusal = Some(why);
                 }
             }
-            plugin::Told::Reading(reading) => self.reading(reading),
-            plugin::Told::Down(why) => {
+            Told::Reading(reading) => self.reading(reading),
+            Told::Down(why) => {
                 self.balancing.revision = None;
                 self.balancing.leaving = Leaving::default();
                 self.tell("plugin", &format!("the balancer plugin {why}"));

@@ -4,11 +4,17 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::Duration;
 
-use cartridge_agent_plan::lifecycle::{self, Action, Hook};
+use cartridge_agent_plan::ends::How;
+use cartridge_agent_plan::handover::Application;
+use cartridge_agent_plan::lifecycle::{self, Action};
+use cartridge_agent_plan::logs::ring::{ERR, LogRing};
 use cartridge_agent_plan::probe::{Outcome, Probe};
 use cartridge_agent_plan::settings::Settings;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::Event;
 use super::files::InUse;
@@ -16,9 +22,10 @@ use crate::host::child::{self, Group, Program};
 use crate::host::hooks::Hooks;
 use crate::host::logs::Logs;
 use crate::host::probe::probe;
+use crate::host::{oom, orphans};
 
 pub(super) struct Effects {
-    hooks: Hooks,
+    pub(super) hooks: Hooks,
     pub(super) logs: Logs,
     events: mpsc::Sender<Event>,
     app: Option<Group>,
@@ -28,7 +35,13 @@ pub(super) struct Effects {
     current: PathBuf,
     address: IpAddr,
     probe: Probe,
+    memory: oom::Counter,
+    /// How many the kernel had killed for memory when the application began.
+    killed: Option<u64>,
 }
+
+/// Longest wait for what the application wrote last: somebody else may hold its pipe.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 impl Effects {
     pub(super) fn new(settings: &Settings, hooks: Hooks, logs: Logs, events: mpsc::Sender<Event>) -> Self {
@@ -44,12 +57,13 @@ impl Effects {
             current,
             address: settings.address,
             probe: settings.probe.clone(),
+            memory: oom::Counter::find(),
+            killed: None,
         }
     }
 
     pub(super) fn begin(&mut self, action: Action, files: InUse) {
         match action {
-            Action::RunHook(hook) => self.run_hook(hook, files),
             Action::CancelHooks => self.hooks.cancel(),
             Action::StartApp => self.start_app(files.any),
             Action::TermApp => {
@@ -63,31 +77,15 @@ impl Effects {
                 }
             }
             Action::Probe(number) => self.probe(number),
-            Action::Refuse { .. } | Action::Tell(..) => {}
+            Action::RunHook(_) | Action::Refuse { .. } | Action::Tell(..) => {}
         }
     }
 
-    fn send(&self, event: lifecycle::Event) {
+    pub(super) fn send(&self, event: lifecycle::Event) {
         let events = self.events.clone();
         tokio::spawn(async move {
             let _ = events.send(Event::Life(event)).await;
         });
-    }
-
-    fn run_hook(&mut self, hook: Hook, files: InUse) {
-        let mut more = BTreeMap::new();
-        if let (Hook::ArtifactUpdated, Some(url)) = (hook, files.url) {
-            more.insert("STRATOS_ARTIFACT_UPDATED_REPO_URL".to_owned(), url);
-            if let Some(cluster) = self.environment.get("CLUSTER_ID") {
-                more.insert("STRATOS_ARTIFACT_UPDATED_CLUSTER_ID".to_owned(), cluster.clone());
-            }
-        }
-        if !self.hooks.run(hook, more) {
-            self.send(lifecycle::Event::HookEnded {
-                hook,
-                fault: Some("too many hooks wait".into()),
-            });
-        }
     }
 
     /// A program in the application's place: from its release, or from the state folder where there are no files.
@@ -109,27 +107,84 @@ impl Effects {
         match child::spawn(&self.program(words, from_release), Stdio::null()) {
             Ok((mut child, group)) => {
                 self.app = Some(group);
-                child::pump(&mut child, &self.logs, ["out", "err"]);
-                let events = self.events.clone();
-                tokio::spawn(async move {
-                    let how = child::how(child.wait().await);
-                    // What it left behind would hold its ports.
-                    group.kill();
-                    let _ = events.send(Event::Life(lifecycle::Event::AppEnded { how })).await;
-                });
+                self.logs.with(LogRing::take_words);
+                let err = child::pump(&mut child, &self.logs, ["out", ERR]);
+                self.killed = self.memory.read();
+                self.await_end(group, err, async move { child::ended(child.wait().await) });
             }
             Err(error) => {
                 self.app = None;
                 self.send(lifecycle::Event::AppEnded {
-                    how: format!("it could not be started: {error}"),
+                    how: How::NotStarted(error.to_string()),
+                    words: Vec::new(),
                 });
             }
+        }
+    }
+
+    /// The application that the agent before has started; `err` ends with its standard error.
+    pub(super) fn adopt(&mut self, application: &Application, err: Option<JoinHandle<()>>) {
+        let group = Group::of(application.pid);
+        let ended = orphans::watch(application.pid);
+        self.app = Some(group);
+        self.killed = application.killed;
+        self.await_end(group, err, async move {
+            let unseen = || How::Unknown("its end was not seen".to_owned());
+            ended.await.unwrap_or_else(|_| unseen())
+        });
+    }
+
+    /// What another agent needs to know of it.
+    pub(super) fn handed(&self) -> Option<Application> {
+        self.app.map(|group| Application {
+            pid: group.id(),
+            killed: self.killed,
+        })
+    }
+
+    fn await_end(
+        &self,
+        group: Group,
+        err: Option<JoinHandle<()>>,
+        ended: impl Future<Output = How> + Send + 'static,
+    ) {
+        let (logs, events) = (self.logs.clone(), self.events.clone());
+        let (memory, killed) = (self.memory.clone(), self.killed);
+        tokio::spawn(async move {
+            let how = ended.await;
+            // What it left behind would hold its ports.
+            group.kill();
+            if let Some(err) = err {
+                let _ = timeout(LAST_WORDS, err).await;
+            }
+            let how = match how {
+                How::Signal(9, _) if killed.is_some_and(|killed| memory.read() > Some(killed)) => {
+                    How::OutOfMemory
+                }
+                how => how,
+            };
+            let words = logs.with(LogRing::take_words);
+            let _ = events
+                .send(Event::Life(lifecycle::Event::AppEnded { how, words }))
+                .await;
+        });
+    }
+
+    /// Passes a signal on to the application.
+    pub(super) fn pass(&self, signal: i32) {
+        if let Some(group) = self.app {
+            group.pass(signal);
         }
     }
 
     /// The application has ended; its process number may soon be somebody else's.
     pub(super) fn app_ended(&mut self) {
         self.app = None;
+    }
+
+    /// The application's process, where it is the agent's child.
+    pub(super) fn application(&self) -> Option<i32> {
+        self.app.map(Group::id)
     }
 
     fn probe(&self, number: u64) {

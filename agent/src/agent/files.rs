@@ -2,10 +2,13 @@
 //!
 //! Refuses to choose moves (the plan does) and to know when a switch is allowed (the member's life does).
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use cartridge_agent_plan::artifacts::Rules;
 use cartridge_agent_plan::backoff::doubled;
-use cartridge_agent_plan::release::{self, DEFAULT_KEEP, Move, ShelfState, Wanted};
+use cartridge_agent_plan::handover::Files as Handed;
+use cartridge_agent_plan::release::{self, DEFAULT_KEEP, Move, ReleaseFiles, ShelfState, Wanted};
 use cartridge_agent_plan::settings::Settings;
 use cartridge_agent_plan::text::one_line;
 use cartridge_protocol::link::{DesiredArtifacts, MAX_REFUSED, Refused};
@@ -13,9 +16,11 @@ use cartridge_protocol::{CommitId, Millis};
 use tokio::sync::mpsc;
 
 use super::Event;
+use super::plugins::SourcePlugin;
 use crate::host::clock::chance;
-use crate::host::git::{self, Remote, Stop};
-use crate::host::shelf::{Shelf, ShelfError};
+use crate::host::git::{Remote, Stop};
+use crate::host::shelf::{Place, Shelf, ShelfError};
+use crate::host::source::Source;
 
 /// Longest wait between two tries of a move.
 const RETRY_CAP: Millis = Millis(30_000);
@@ -55,13 +60,16 @@ pub(super) struct Outcome {
 /// What hooks and the application are told about files.
 pub(super) struct InUse {
     pub(super) any: bool,
-    pub(super) url: Option<String>,
 }
 
 pub(super) struct Files {
     shelf: Option<Shelf>,
     root: std::path::PathBuf,
-    allow_file: bool,
+    rules: Arc<Rules>,
+    /// Brings the files instead of Git.
+    plugin: Option<SourcePlugin>,
+    release_files: ReleaseFiles,
+    place: Option<Place>,
     events: mpsc::Sender<Event>,
     wanted: Option<DesiredArtifacts>,
     state: ShelfState,
@@ -76,15 +84,27 @@ pub(super) struct Files {
     tries: u32,
     look_at: Millis,
     last_fault: Option<String>,
+    /// The last fault since somebody asked for a look.
+    asked_fault: Option<String>,
     could_switch: bool,
 }
 
 impl Files {
-    pub(super) fn open(settings: &Settings, events: mpsc::Sender<Event>) -> Result<Self, ShelfError> {
+    pub(super) fn open(
+        settings: &Settings,
+        plugin: Option<SourcePlugin>,
+        events: mpsc::Sender<Event>,
+    ) -> Result<Self, ShelfError> {
         Ok(Self {
             shelf: None,
             root: settings.shelf.clone(),
-            allow_file: settings.allow_file,
+            rules: Arc::new(settings.artifacts.clone()),
+            plugin,
+            release_files: settings.files.kind,
+            place: settings.files.place().map(|path| Place {
+                path,
+                existing: settings.files.existing,
+            }),
             events,
             wanted: None,
             state: ShelfState::default(),
@@ -98,6 +118,7 @@ impl Files {
             tries: 0,
             look_at: Millis::ZERO,
             last_fault: None,
+            asked_fault: None,
             could_switch: false,
         })
     }
@@ -115,6 +136,14 @@ impl Files {
             .is_none_or(|b| !same_place || b.look != wanted.look)
         {
             self.look_at = Millis::ZERO;
+        }
+        // A person insists: what was refused is tried again.
+        if wanted.ordered
+            && before
+                .as_ref()
+                .is_none_or(|b| !b.ordered || b.commit != wanted.commit)
+        {
+            self.refused.retain(|r| Some(&r.commit) != wanted.commit.as_ref());
         }
         if before.as_ref() != Some(wanted) {
             self.restless = true;
@@ -142,12 +171,12 @@ impl Files {
             return;
         };
         if self.shelf.is_none() && self.move_at <= now {
-            match Shelf::open(&self.root) {
-                Ok(shelf) => self.shelf = Some(shelf),
+            match Shelf::with_limits(&self.root, self.rules.limits) {
+                Ok(shelf) => self.shelf = Some(self.furnished(shelf)),
                 Err(error) => return self.begin(move || failed(None, &error)),
             }
         }
-        let remote = self.remote(&wanted);
+        let source = self.source(&wanted);
         let stop = Stop::within(if self.look_at <= now {
             LOOK
         } else {
@@ -159,7 +188,7 @@ impl Files {
                 Duration::from_millis(wanted.poll_interval_ms.max(LEAST_POLL)).mul_f64(0.75 + chance() / 2.0);
             self.look_at = now.plus(Millis(u64::try_from(poll.as_millis()).unwrap_or(u64::MAX)));
             self.stop = stop.clone();
-            self.begin(move || Done::Looked(git::head(&remote, &stop).map_err(|e| e.to_string())));
+            self.begin(move || Done::Looked(source.look(&stop)));
         } else if self.restless
             && self.move_at <= now
             && let Some(shelf) = self.shelf.clone()
@@ -167,7 +196,15 @@ impl Files {
             self.stop = stop.clone();
             let goal = self.goal(&wanted);
             self.restless = false;
-            self.begin(move || make_move(&shelf, &goal, may_switch, &remote, &stop));
+            self.begin(move || make_move(&shelf, &goal, may_switch, &source, &stop));
+        }
+    }
+
+    fn furnished(&self, shelf: Shelf) -> Shelf {
+        let shelf = shelf.with_files(self.release_files);
+        match &self.place {
+            Some(place) => shelf.with_place(place.clone()),
+            None => shelf,
         }
     }
 
@@ -186,14 +223,21 @@ impl Files {
         });
     }
 
+    fn source(&self, wanted: &DesiredArtifacts) -> Source {
+        match &self.plugin {
+            Some(plugin) => Source::Plugin(plugin.brings(wanted)),
+            None => Source::Git(self.remote(wanted)),
+        }
+    }
+
     fn remote(&self, wanted: &DesiredArtifacts) -> Remote {
         Remote {
             url: wanted.url.clone(),
             branch: wanted.branch.clone(),
             username: wanted.username.clone(),
             password: wanted.password.clone(),
-            allow_file: self.allow_file,
-            roots: None,
+            ordered: wanted.commit.clone().filter(|_| wanted.ordered),
+            rules: self.rules.clone(),
         }
     }
 
@@ -278,6 +322,7 @@ impl Files {
 
     /// The same fault is told once, not at every try.
     fn once(&mut self, fault: String, outcome: &mut Outcome) {
+        self.asked_fault = Some(fault.clone());
         if self.last_fault.as_ref() != Some(&fault) {
             outcome.notices.push(fault.clone());
             self.last_fault = Some(fault);
@@ -301,6 +346,54 @@ impl Files {
         self.move_at = Millis::ZERO;
     }
 
+    /// Somebody waits for a look at the repository, and for what follows from it.
+    pub(super) fn look_now(&mut self) {
+        self.look_at = Millis::ZERO;
+        self.move_at = Millis::ZERO;
+        self.tries = 0;
+        self.asked_fault = None;
+        self.restless = true;
+    }
+
+    /// Nothing is to be done before the next look, or before another try of what failed.
+    pub(super) fn has_settled(&self, now: Millis) -> bool {
+        let waits = !self.restless || self.asked_fault.is_some() && self.move_at > now;
+        self.look_at > now && !self.busy && waits
+    }
+
+    /// What went wrong since somebody asked for a look.
+    pub(super) fn fault(&self) -> Option<&str> {
+        self.asked_fault.as_deref()
+    }
+
+    /// The release to go back to.
+    pub(super) fn previous(&self) -> Option<&CommitId> {
+        self.previous.as_ref()
+    }
+
+    /// A piece of work is under way.
+    pub(super) fn is_busy(&self) -> bool {
+        self.busy
+    }
+
+    /// What another agent needs to know.
+    pub(super) fn handed(&self) -> Handed {
+        Handed {
+            head: self.head.clone(),
+            current: self.state.current.clone(),
+            previous: self.previous.clone(),
+            refused: self.refused.clone(),
+        }
+    }
+
+    pub(super) fn resume(&mut self, handed: Handed) {
+        self.head = handed.head;
+        self.state.current = handed.current;
+        self.previous = handed.previous;
+        self.refused = handed.refused;
+        self.refused.truncate(MAX_REFUSED);
+    }
+
     pub(super) fn stop(&self) {
         self.stop.raise();
     }
@@ -321,12 +414,11 @@ impl Files {
     pub(super) fn in_use(&self) -> InUse {
         InUse {
             any: self.state.current.is_some(),
-            url: self.wanted.as_ref().map(|w| w.url.clone()),
         }
     }
 }
 
-fn make_move(shelf: &Shelf, goal: &Wanted, may_switch: bool, remote: &Remote, stop: &Stop) -> Done {
+fn make_move(shelf: &Shelf, goal: &Wanted, may_switch: bool, source: &Source, stop: &Stop) -> Done {
     let before = match shelf.state() {
         Ok(state) => state,
         Err(error) => return failed(None, &error),
@@ -335,7 +427,7 @@ fn make_move(shelf: &Shelf, goal: &Wanted, may_switch: bool, remote: &Remote, st
         Move::Switch(_) if !may_switch => Move::Nothing,
         other => other,
     };
-    match shelf.carry_out(&made, remote, stop).and_then(|()| shelf.state()) {
+    match source.carry_out(shelf, &made, stop).and_then(|()| shelf.state()) {
         Ok(after) => Done::Moved { made, before, after },
         Err(error) => failed(Some(made), &error),
     }

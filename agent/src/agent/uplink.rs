@@ -1,4 +1,5 @@
-//! Sends batches: at once when the status changes, otherwise each interval, one at a time.
+//! Sends batches: at once when the status changes, with the next beat when there is something new, otherwise each
+//! interval; one at a time.
 //!
 //! Refuses to know what a status means.
 
@@ -77,9 +78,14 @@ impl Uplink {
             Ok(acknowledged) => {
                 self.tries = 0;
                 self.said = Some(status);
-                self.logs
-                    .with(|ring| self.outbox.taken(ring, carried, acknowledged));
-                if carried.more {
+                let last = self.has_said_stopped();
+                let outbox = &mut self.outbox;
+                let more = self.logs.with(|ring| {
+                    outbox.taken(ring, carried, acknowledged);
+                    carried.more || ring.is_much() || last && !ring.is_empty()
+                });
+                self.logs.tell_taken();
+                if more {
                     self.due = now;
                 }
             }
@@ -87,6 +93,7 @@ impl Uplink {
                 tracing::warn!(%error, "a batch was not taken");
                 if error.is_about_content() {
                     self.logs.with(|ring| self.outbox.refused(ring, carried));
+                    self.logs.tell_taken();
                 }
                 self.tries = self.tries.saturating_add(1);
                 self.due = now
@@ -94,6 +101,11 @@ impl Uplink {
                     .plus(Millis(20));
             }
         }
+    }
+
+    /// A batch is on its way.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.under_way.is_some()
     }
 
     /// The balancer's measurement of this beat is on its way.
@@ -105,6 +117,24 @@ impl Uplink {
     pub(super) fn measured(&mut self, news: bool) {
         self.urgent |= news;
         self.wait_until = None;
+    }
+
+    /// A beat: a measurement of it, and what else came up since the last one.
+    pub(super) fn beat(&mut self, sample: cartridge_protocol::sample::Sample) {
+        let moved = self.outbox.measured(sample);
+        self.urgent |= moved || self.outbox.has_notices() || self.logs.with(|ring| !ring.is_empty());
+    }
+
+    /// So much waits that it should be sent before it is time.
+    pub(super) fn hurry(&mut self, now: Millis) {
+        if self.tries == 0 {
+            self.due = self.due.min(now);
+        }
+    }
+
+    /// No line waits.
+    pub(super) fn has_sent_logs(&self) -> bool {
+        self.logs.with(|ring| ring.is_empty())
     }
 
     /// The orchestrator was reached by another way: there is no reason to wait any longer.

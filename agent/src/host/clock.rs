@@ -7,22 +7,35 @@ use ring::rand::SecureRandom;
 
 /// The agent's monotonic clock; wall time is used nowhere.
 #[derive(Clone, Copy, Debug)]
-pub struct Clock(Instant);
+pub struct Clock {
+    start: Instant,
+    /// What it showed then.
+    at: Millis,
+}
 
 impl Clock {
     /// Begins at zero.
     pub fn start() -> Self {
-        Self(Instant::now())
+        Self::resume(Millis::ZERO)
+    }
+
+    /// Goes on where the clock of the agent before has stopped.
+    pub fn resume(at: Millis) -> Self {
+        Self {
+            start: Instant::now(),
+            at,
+        }
     }
 
     /// Now.
     pub fn now(&self) -> Millis {
-        Millis(u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX))
+        let passed = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.at.plus(Millis(passed))
     }
 
     /// The instant to sleep until for `at`, never past it by rounding.
     pub fn instant(&self, at: Millis) -> tokio::time::Instant {
-        tokio::time::Instant::from_std(self.0 + Duration::from_millis(at.0))
+        tokio::time::Instant::from_std(self.start + Duration::from_millis(at.since(self.at).0))
     }
 }
 

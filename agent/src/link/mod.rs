@@ -15,9 +15,11 @@ use cartridge_protocol::{MemberId, Secret};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 
 use crate::host::state::{State, hex};
+use crate::version::{misbehaves, version};
 
 pub use down::{Told, listen};
 pub use tls::LinkSetupError;
+pub(crate) use tls::public_client_config;
 
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -71,6 +73,34 @@ impl From<reqwest::Error> for LinkError {
     }
 }
 
+fn client(settings: &Settings) -> Result<Client, LinkSetupError> {
+    Client::builder()
+        .tls_backend_preconfigured(tls::client_config(settings.link_ca.as_deref())?)
+        .no_proxy()
+        .connect_timeout(CONNECT)
+        .tcp_nodelay(true)
+        .tcp_user_timeout(Duration::from_secs(15))
+        .tcp_keepalive(Duration::from_secs(15))
+        .pool_max_idle_per_host(2)
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .map_err(LinkSetupError::Client)
+}
+
+fn base(settings: &Settings) -> String {
+    format!("{}/link/v1", settings.link)
+}
+
+/// Whether the orchestrator can be reached. Nothing is said: it answers that it does not know who asks.
+pub async fn knock(settings: &Settings) -> Result<(), String> {
+    let client = client(settings).map_err(|error| error.to_string())?;
+    let request = client.get(format!("{}/stream", base(settings))).timeout(ANSWER);
+    match request.send().await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(LinkError::from(error).to_string()),
+    }
+}
+
 /// The way to one orchestrator.
 #[derive(Clone)]
 pub struct Link {
@@ -87,20 +117,13 @@ pub struct Link {
 impl Link {
     /// Prepares; nothing is sent.
     pub fn new(settings: &Settings, state: &State) -> Result<Self, LinkSetupError> {
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls::client_config(settings.link_ca.as_deref())?)
-            .no_proxy()
-            .connect_timeout(CONNECT)
-            .tcp_nodelay(true)
-            .tcp_user_timeout(Duration::from_secs(15))
-            .tcp_keepalive(Duration::from_secs(15))
-            .pool_max_idle_per_host(2)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(LinkSetupError::Client)?;
         Ok(Self {
-            client,
-            base: format!("{}/link/v1", settings.link),
+            client: client(settings)?,
+            base: if misbehaves("deaf") {
+                "http://127.0.0.1:9".to_owned()
+            } else {
+                base(settings)
+            },
             member: settings.member.clone(),
             incarnation: settings.incarnation,
             token: settings.token.clone(),
@@ -124,7 +147,7 @@ impl Link {
             incarnation: self.incarnation,
             token: self.token.clone(),
             credential_sha256: hex(digest.as_ref()),
-            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            agent_version: version().to_owned(),
         };
         let request = self
             .client

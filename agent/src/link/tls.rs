@@ -54,6 +54,11 @@ pub(super) fn client_config(authority: Option<&Path>) -> Result<ClientConfig, Li
         .with_no_client_auth())
 }
 
+/// For a client that speaks no TLS, which cannot be had without.
+pub(crate) fn public_client_config() -> Result<ClientConfig, LinkSetupError> {
+    client_config(None)
+}
+
 fn from_file(path: &Path) -> Result<RootCertStore, LinkSetupError> {
     let mut text = Vec::new();
     std::fs::File::open(path)

@@ -62,6 +62,7 @@ pub fn desired() -> Desired {
         run: Run::Serve,
         artifacts: None,
         topology: None,
+        surroundings: None,
         sample_interval_ms: 200,
         publish_interval_ms: 200,
     }
@@ -106,17 +107,21 @@ pub fn parameters(fake: &Fake, port: u16, folder: &Path) -> LaunchParameters {
 }
 
 pub fn agent(folder: &Path, launch: &LaunchParameters) -> Child {
+    agent_command(folder, launch).spawn().unwrap()
+}
+
+pub fn agent_command(folder: &Path, launch: &LaunchParameters) -> Command {
     let path = folder.join("launch-params");
     std::fs::write(&path, launch.to_json()).unwrap();
     // Another build of the agent, such as a release, can be put to the same tests.
     let other = std::env::var("CARTRIDGE_TEST_AGENT");
-    Command::new(other.as_deref().unwrap_or(env!("CARGO_BIN_EXE_cartridge-agent")))
+    let mut command = Command::new(other.as_deref().unwrap_or(env!("CARGO_BIN_EXE_cartridge-agent")));
+    command
         .env("CARTRIDGE_LAUNCH_PARAMS", path)
         .stdout(Stdio::null())
         .stderr(std::fs::File::create(folder.join("agent.log")).unwrap())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap()
+        .kill_on_drop(true);
+    command
 }
 
 pub async fn start(desired: Desired, change: impl FnOnce(&Path, &mut LaunchParameters)) -> Member {
@@ -124,12 +129,22 @@ pub async fn start(desired: Desired, change: impl FnOnce(&Path, &mut LaunchParam
 }
 
 pub fn start_at(fake: Fake, change: impl FnOnce(&Path, &mut LaunchParameters)) -> Member {
+    start_as(fake, change, |_| {})
+}
+
+pub fn start_as(
+    fake: Fake,
+    change: impl FnOnce(&Path, &mut LaunchParameters),
+    prepare: impl FnOnce(&mut Command),
+) -> Member {
     let folder = tempfile::tempdir().unwrap();
     let port = free_port();
     let mut launch = parameters(&fake, port, folder.path());
     change(folder.path(), &mut launch);
+    let mut command = agent_command(folder.path(), &launch);
+    prepare(&mut command);
     Member {
-        agent: agent(folder.path(), &launch),
+        agent: command.spawn().unwrap(),
         fake,
         port,
         folder,

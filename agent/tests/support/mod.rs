@@ -11,8 +11,34 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine;
+use cartridge_agent::host::git::Remote;
+use cartridge_agent_plan::artifacts::{Addresses, Remotes, Rules};
 use cartridge_protocol::CommitId;
 use tempfile::TempDir;
+
+/// Repositories are fetched by the agent's own binary: a test's cannot be started as a fetching process.
+pub fn use_the_agent() {
+    if let Some(program) = option_env!("CARGO_BIN_EXE_cartridge-agent") {
+        cartridge_agent::host::git::fetch_with(Path::new(program));
+    }
+}
+
+/// Rules under which a test can reach its own server and its own folder.
+pub fn rules() -> Rules {
+    Rules {
+        remotes: Remotes::parse("https|file").expect("kinds"),
+        addresses: Addresses::parse("loopback").expect("classes"),
+        ..Rules::default()
+    }
+}
+
+/// The branch `main` there, under those rules.
+pub fn remote(url: impl Into<String>) -> Remote {
+    Remote {
+        rules: Arc::new(rules()),
+        ..Remote::new(url, "main")
+    }
+}
 
 /// A working repository with the branch `main`.
 pub struct Repo {
@@ -21,6 +47,7 @@ pub struct Repo {
 
 impl Repo {
     pub fn new() -> Self {
+        use_the_agent();
         let dir = TempDir::new().expect("a temporary folder");
         let repo = Self { dir };
         repo.git(&["init", "-q", "-b", "main"]);

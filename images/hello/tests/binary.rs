@@ -169,3 +169,20 @@ fn an_address_that_is_taken_is_named() {
         "{words}"
     );
 }
+
+#[test]
+fn help_names_every_variable_and_arguments_are_refused() {
+    let run = |word: &str| {
+        Command::new(env!("CARGO_BIN_EXE_cartridge-hello"))
+            .arg(word)
+            .output()
+            .unwrap()
+    };
+    let help = run("--help");
+    let text = String::from_utf8(help.stdout).unwrap();
+    assert!(help.status.success() && text.contains("HELLO_WAIT_MS"), "{text}");
+    let refused = run("--port");
+    assert_eq!(refused.status.code(), Some(2));
+    let text = String::from_utf8(refused.stderr).unwrap();
+    assert!(text.contains("\"--port\" is not understood"), "{text}");
+}

@@ -13,8 +13,10 @@ use crate::world::{Cluster, Member, MemberPhase, Role, World};
 
 /// Time between samples.
 pub const SAMPLE_INTERVAL_MS: u64 = 1000;
-/// Time between batches when nothing changes.
-pub const PUBLISH_INTERVAL_MS: u64 = 1000;
+/// Time between the batches of an application's member when nothing changes; what changes is told within a second.
+pub const PUBLISH_INTERVAL_MS: u64 = 5000;
+/// The same for a balancer: its reading is what requests in flight are known from.
+pub const BALANCER_PUBLISH_INTERVAL_MS: u64 = 1000;
 /// Time for an application to end by itself; less than the orchestrator waits ([`crate::decide::limits::STOP`]).
 pub const STOP_WITHIN_MS: u64 = 10_000;
 
@@ -58,8 +60,12 @@ pub fn desired(world: &World, member: &MemberId) -> Option<Desired> {
         },
         artifacts: artifacts(world, cluster, member),
         topology,
+        surroundings: None,
         sample_interval_ms: SAMPLE_INTERVAL_MS,
-        publish_interval_ms: PUBLISH_INTERVAL_MS,
+        publish_interval_ms: match cluster.role {
+            Role::Balancer { .. } => BALANCER_PUBLISH_INTERVAL_MS,
+            Role::Application => PUBLISH_INTERVAL_MS,
+        },
     })
 }
 
@@ -69,6 +75,7 @@ fn artifacts(world: &World, cluster: &Cluster, member: &Member) -> Option<Desire
         url: repository.repo_url.clone(),
         branch: repository.branch.clone(),
         commit: world.told_commit(member).cloned(),
+        ordered: cluster.release.pinned,
         username: repository.repo_username.clone(),
         password: None,
         poll_interval_ms: repository.poll_seconds.saturating_mul(1000),

@@ -79,6 +79,9 @@ fn said(member: &Member) -> MemberObservation {
         memory_used: Some(1 << 28),
         memory_limit: Some(1 << 30),
         cpu_percent: Some(40.0),
+        readers: Vec::new(),
+        throttled: None,
+        pressure: None,
     };
     MemberObservation {
         incarnation: member.incarnation,

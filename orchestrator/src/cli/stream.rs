@@ -113,11 +113,12 @@ fn log(line: &Value) -> Result<(), Fault> {
     } else {
         Tone::Plain
     };
-    let text = clean::line(line["text"].as_str().unwrap_or_default());
-    match stream {
+    // An entry of several lines: each is cleaned by itself, so that none can hide the next.
+    let lines = line["text"].as_str().unwrap_or_default().split('\n');
+    lines.map(clean::line).try_for_each(|text| match stream {
         "out" | "err" => show::toned(&text, tone),
-        hook => show::toned(&format!("[{hook}] {text}"), tone),
-    }
+        other => show::toned(&format!("[{other}] {text}"), tone),
+    })
 }
 
 /// The tone of an event's kind.

@@ -116,6 +116,7 @@ mod tests {
         LogLine {
             number,
             stream: "out".to_owned(),
+            sequence: None,
             text: String::new(),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 
-use cartridge_orchestrator_plan::desired::desired;
+use cartridge_orchestrator_plan::desired::{PUBLISH_INTERVAL_MS, SAMPLE_INTERVAL_MS, desired};
 use cartridge_orchestrator_plan::record::{Entry, Record};
 use cartridge_orchestrator_plan::world::{Role, World, member_of};
 use cartridge_protocol::link::Desired;
@@ -26,8 +26,8 @@ pub struct Intervals {
 impl Default for Intervals {
     fn default() -> Self {
         Self {
-            sample_ms: 1_000,
-            publish_ms: 1_000,
+            sample_ms: SAMPLE_INTERVAL_MS,
+            publish_ms: PUBLISH_INTERVAL_MS,
         }
     }
 }
@@ -121,7 +121,7 @@ impl Shared {
     fn complete(&self, world: &World, member: &MemberId) -> Option<Desired> {
         let mut wanted = desired(world, member)?;
         wanted.sample_interval_ms = self.intervals.sample_ms;
-        wanted.publish_interval_ms = self.intervals.publish_ms;
+        wanted.publish_interval_ms = wanted.publish_interval_ms.min(self.intervals.publish_ms);
         if let Some(artifacts) = &mut wanted.artifacts {
             let cluster = world.clusters.get(&world.members.get(member)?.cluster)?;
             let sealed = world

@@ -132,7 +132,7 @@ impl Member {
         let mut ear = self.engine.listen(&self.spec.member, self.spec.incarnation);
         let [start_ms] = self.properties(["mock.start_ms"]);
         let ready = Instant::now() + Duration::from_millis(start_ms.map_or(100, whole));
-        let mut tick = interval(Duration::from_millis(self.engine.intervals().publish_ms));
+        let mut tick = interval(Duration::from_millis(self.engine.intervals().sample_ms));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -207,6 +207,9 @@ impl Member {
             memory_used: Some(whole(memory * limit as f64)),
             memory_limit: Some(limit),
             cpu_percent: Some(load * 100.0),
+            readers: Vec::new(),
+            throttled: None,
+            pressure: None,
         };
         sample.check().is_ok().then_some(sample)
     }

@@ -14,6 +14,10 @@ use crate::clock::Clock;
 use crate::identity::{Identity, random_hex};
 use crate::journal::{Journal, Keep};
 
+/// For the lock.
+const LOCK_TRIES: u32 = 40;
+const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+
 /// The folder, ours as long as this lives.
 pub(super) struct Data {
     pub(super) path: PathBuf,
@@ -28,8 +32,9 @@ fn file(path: &Path) -> impl FnOnce(std::io::Error) -> ServeError + '_ {
 }
 
 impl Data {
-    /// Makes the folder if need be (mode 0700) and locks it.
-    pub(super) fn lock(path: &Path) -> Result<Self, ServeError> {
+    /// Makes the folder if need be (mode 0700) and locks it. A child of the orchestrator before us holds the lock until it
+    /// has become an agent: a moment's patience.
+    pub(super) async fn lock(path: &Path) -> Result<Self, ServeError> {
         let mut builder = std::fs::DirBuilder::new();
         builder
             .recursive(true)
@@ -45,11 +50,16 @@ impl Data {
             .mode(0o600)
             .open(&lock)
             .map_err(file(&lock))?;
-        match Flock::lock(opened, FlockArg::LockExclusiveNonblock) {
-            Ok(held) => Ok(Self { path, _lock: held }),
-            Err((_, nix::errno::Errno::EWOULDBLOCK)) => Err(ServeError::Locked(path.display().to_string())),
-            Err((_, errno)) => Err(file(&lock)(errno.into())),
+        let mut opened = opened;
+        for _ in 0..LOCK_TRIES {
+            match Flock::lock(opened, FlockArg::LockExclusiveNonblock) {
+                Ok(held) => return Ok(Self { path, _lock: held }),
+                Err((again, nix::errno::Errno::EWOULDBLOCK)) => opened = again,
+                Err((_, errno)) => return Err(file(&lock)(errno.into())),
+            }
+            tokio::time::sleep(LOCK_PAUSE).await;
         }
+        Err(ServeError::Locked(path.display().to_string()))
     }
 
     /// Opens journal and key together: one without the other means that something was lost.

@@ -31,7 +31,7 @@ const BIND_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 /// Serves until SIGTERM or SIGINT; members run on (S31).
 pub async fn serve(options: ServeOptions) -> Result<(), ServeError> {
     let clock = Clock::start();
-    let data = Data::lock(&options.data)?;
+    let data = Data::lock(&options.data).await?;
     let (journal, mut world, identity) = data.open()?;
     begin(&journal, &mut world, clock).await?;
     let installation = world.installation.clone();
@@ -152,6 +152,7 @@ fn settings(options: &ServeOptions, data: &Path, installation: &str) -> Settings
         agent: binary(options.agent.as_ref(), "cartridge-agent"),
         balancer: binary(options.balancer.as_ref(), "cartridge-plugin-balancer"),
         allow_file_repositories: options.allow_file_repositories,
+        own_cgroups: true,
     }
 }
 

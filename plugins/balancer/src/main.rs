@@ -5,10 +5,16 @@
 use std::process::ExitCode;
 
 use cartridge_plugin_balancer::{HttpBalancer, Limits};
-use cartridge_plugin_sdk::run_balancer;
+use cartridge_plugin_sdk::{arguments, run_balancer};
 use tracing_subscriber::EnvFilter;
 
+const ABOUT: &str = "Spreads HTTP requests over the members of clusters, as its agent tells it.
+RUST_LOG says how much it writes to standard error: info, debug, ...";
+
 fn main() -> ExitCode {
+    if let Err(code) = arguments(ABOUT, []) {
+        return code;
+    }
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -5,7 +5,7 @@ mod support;
 
 use std::process::Stdio;
 
-use cartridge_protocol::plugin::{self, Answer, Call, Outcome, Request, Response};
+use cartridge_protocol::plugin::{self, Answer, Call, Outcome, Request, Response, Versions};
 use cartridge_protocol::topology::{Topology, TopologyCluster};
 use support::{Client, DEADLINE, Member, cluster, free_address, until};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -81,16 +81,15 @@ async fn serves_by_its_pipes_refuses_what_is_wrong_and_ends_in_order() {
     let web = |endpoints| vec![cluster("web", &[], port, endpoints)];
     let mut plugin = Plugin::start();
 
-    let described = plugin
-        .ask(Call::Describe {
-            version: plugin::VERSION,
-        })
-        .await;
+    let described = plugin.ask(Call::Describe(Versions::OURS)).await;
     assert!(
-        matches!(&described, Outcome::Ok(Answer::Described { kind, .. }) if kind == "balancer"),
+        matches!(&described, Outcome::Ok(Answer::Described(said)) if said.kind == "balancer"),
         "{described:?}"
     );
-    refused(&plugin.ask(Call::Describe { version: 99 }).await, "version 99");
+    refused(
+        &plugin.ask(Call::Describe(Versions::only(99))).await,
+        "version 99",
+    );
     let applied = Outcome::Ok(Answer::Applied { revision: 7 });
     assert_eq!(plugin.set(7, ip, web(vec![member.ready()])).await, applied);
     assert_eq!(
@@ -151,4 +150,24 @@ async fn ends_in_order_on_sigterm_while_stdin_stays_open() {
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), nix::sys::signal::Signal::SIGTERM).unwrap();
     let ended = tokio::time::timeout(DEADLINE, plugin.child.wait()).await;
     assert!(ended.expect("the process ends").unwrap().success());
+}
+
+#[test]
+fn help_is_printed_and_what_is_unknown_is_refused() {
+    let run = |flag: &str| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_cartridge-plugin-balancer"))
+            .arg(flag)
+            .output()
+            .unwrap()
+    };
+    let help = run("--help");
+    let text = String::from_utf8(help.stdout).unwrap();
+    assert!(
+        help.status.success() && text.contains("Usage: cartridge-plugin-balancer\n"),
+        "{text}"
+    );
+    let refused = run("--port");
+    assert_eq!(refused.status.code(), Some(2));
+    let text = String::from_utf8(refused.stderr).unwrap();
+    assert!(text.contains("unknown flag \"--port\""), "{text}");
 }

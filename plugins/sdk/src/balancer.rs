@@ -7,14 +7,14 @@ use std::future::Future;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use cartridge_protocol::plugin::{self, Answer, Call, Outcome, Request, Response, VERSION};
+use cartridge_protocol::plugin::{Answer, Call, Kind, Response};
 use cartridge_protocol::sample::{BalancerReading, ClusterReading};
 use cartridge_protocol::topology::Topology;
-use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::runtime::Runtime;
 
 use crate::admission::{Admission, admit};
+use crate::answer;
 use crate::line::{Line, next_line};
 
 /// How long what is left of a runtime may take to end after the balancer has stopped.
@@ -113,71 +113,27 @@ where
     let mut in_force = None;
     loop {
         let response = match next_line(&mut input).await? {
-            Line::Whole(line) => answer(balancer, &mut in_force, &line).await,
-            Line::TooLong(length) => refused(0, plugin::InvalidFrame::TooLong(length)),
+            Line::Whole(line) => reply(balancer, &mut in_force, &line).await,
+            Line::TooLong(length) => answer::too_long(length).into(),
             Line::End => return Ok(()),
         };
-        let line = plugin::encode(&response)
-            .or_else(|error| plugin::encode(&refused(response.id, error)))
-            .map_err(std::io::Error::other)?;
-        output.write_all(&line).await?;
+        output.write_all(&answer::line(&response)?).await?;
         output.flush().await?;
     }
 }
 
-fn refused(id: u64, why: impl Display) -> Response {
-    Response {
-        id,
-        outcome: Outcome::Error(why.to_string()),
-    }
-}
-
-/// Enough of a request to answer one that is not understood.
-#[derive(Deserialize)]
-struct Head {
-    id: u64,
-    call: String,
-}
-
-async fn answer(balancer: &mut impl Balancer, in_force: &mut Option<Topology>, line: &[u8]) -> Response {
-    let request: Request = match plugin::decode(line) {
+async fn reply(balancer: &mut impl Balancer, in_force: &mut Option<Topology>, line: &[u8]) -> Response {
+    let request = match answer::understand(line) {
         Ok(request) => request,
-        Err(error) => {
-            return match plugin::decode::<Head>(line) {
-                Ok(head) => refused(
-                    head.id,
-                    format_args!("call {:?} is not understood: {error}", head.call),
-                ),
-                Err(_) => refused(0, error),
-            };
-        }
+        Err(line) => return line.into(),
     };
     let answered = match request.call {
-        Call::Describe { version } => describe(balancer, version),
+        Call::Describe(versions) => answer::describe(balancer.name(), Kind::Balancer, versions),
         Call::SetMembers(topology) => set_members(balancer, in_force, topology).await,
         Call::Read => read(balancer, in_force.as_ref()).await,
+        other => Err(answer::not_mine(Kind::Balancer, &other)),
     };
-    Response {
-        id: request.id,
-        outcome: match answered {
-            Ok(answer) => Outcome::Ok(answer),
-            Err(why) => Outcome::Error(why),
-        },
-    }
-}
-
-fn describe(balancer: &impl Balancer, version: u32) -> Result<Answer, String> {
-    if version != VERSION {
-        return Err(format!(
-            "version {version} was asked for; {} speaks version {VERSION}",
-            balancer.name()
-        ));
-    }
-    Ok(Answer::Described {
-        name: balancer.name().to_owned(),
-        version: VERSION,
-        kind: "balancer".to_owned(),
-    })
+    answer::answered(request.id, answered)
 }
 
 async fn set_members(

@@ -3,27 +3,32 @@
 //! One enum with data ([`Stage`]) and one total function ([`step`]). Refuses to know how hooks, applications and
 //! releases are carried out; results come back as events.
 
+mod resume;
 mod step;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
-
 use cartridge_protocol::link::Phase;
 use cartridge_protocol::{CommitId, Millis};
 
+pub use resume::Handed;
 pub use step::step;
 
+use crate::ends::{Ends, How, RestartRules};
+pub use crate::hook::Hook;
 use crate::probe::Outcome;
 
-/// Ends of the application remembered: one more than may happen in [`EXIT_WINDOW`].
-pub const MOST_EXITS: usize = 5;
-/// The time in which more than [`MOST_EXITS`] ends mean that it will not stay up.
-pub const EXIT_WINDOW: Millis = Millis(60_000);
 /// Time between probes of an application that answered before.
 pub const PROBE_EVERY: Millis = Millis(1_000);
+/// The same once it has answered [`STEADY_AFTER`] times in a row. Its end is noticed at once all the same; only one that
+/// hangs is noticed later.
+pub const STEADY_PROBE_EVERY: Millis = Millis(5_000);
+/// See there.
+pub const STEADY_AFTER: u32 = 10;
 /// Failed probes in a row that suspend a member, or refuse a release.
 pub const PROBE_TRIES: u32 = 3;
+/// Longest wait for the first topology, where a hook wants it before the member begins.
+pub const TOPOLOGY_WITHIN: Millis = Millis(5_000);
 /// Time between probes once a new release has answered badly.
 pub const REFUSAL_SPACING: Millis = Millis(100);
 
@@ -32,42 +37,18 @@ pub const REFUSAL_SPACING: Millis = Millis(100);
 pub struct Rules {
     /// The agent starts the application; otherwise hooks do.
     pub command: bool,
+    /// Hooks that come before files and servers, in their order.
+    pub prepare: Vec<Hook>,
     /// A new release restarts it.
     pub restart_on_release: bool,
+    /// What follows when it ends by itself.
+    pub restart: RestartRules,
     /// Time that the application has to answer for the first time.
     pub start_within: Millis,
     /// Time that it has to answer after a switch to another release.
     pub trial_within: Millis,
     /// Time that it has to end before it is killed for a restart.
     pub end_within: Millis,
-}
-
-/// The hooks that the agent runs itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Hook {
-    /// The instance is up.
-    InstanceStarted,
-    /// Start servers that are not the agent's child.
-    StartServers,
-    /// Another release is current.
-    ArtifactUpdated,
-    /// The member takes traffic.
-    InstanceActivated,
-    /// The member ends.
-    Clean,
-}
-
-impl Hook {
-    /// Stratos's name, which is the file's name without `.sh`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::InstanceStarted => "InstanceStartedEvent",
-            Self::StartServers => "StartServers",
-            Self::ArtifactUpdated => "ArtifactUpdatedEvent",
-            Self::InstanceActivated => "InstanceActivatedEvent",
-            Self::Clean => "clean",
-        }
-    }
 }
 
 /// A release that has just become current and has to prove itself.
@@ -84,6 +65,15 @@ pub struct Trial {
 pub enum Stage {
     /// The orchestrator has not said yet what it wants.
     Joining,
+    /// The first hooks run, one after the other.
+    Preparing {
+        /// Files are wanted after them.
+        files: bool,
+        /// The one that runs, or that waits for its occasion.
+        hook: Hook,
+        /// It waits for the topology, until then.
+        until: Option<Millis>,
+    },
     /// Files are wanted and not there yet.
     Fetching,
     /// The hook InstanceStartedEvent runs.
@@ -170,6 +160,17 @@ pub enum App {
     Due(Millis),
 }
 
+/// How far a member knows the application around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// Not at all.
+    Unknown,
+    /// It was told; its hook has not begun.
+    Told,
+    /// Its hook has begun, once in a life of the agent.
+    Introduced,
+}
+
 /// A member's life so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Life {
@@ -179,14 +180,22 @@ pub struct Life {
     pub app: App,
     /// It took traffic before.
     pub activated: bool,
+    /// What is known of the application around the member.
+    pub topology: Known,
     /// How often the application was restarted because it had ended.
     pub restarts: u32,
     /// The release that is current and has proved itself.
     pub release: Option<CommitId>,
-    /// When and how the application ended lately, oldest first.
-    exits: VecDeque<(Millis, String)>,
+    /// How the application ended lately by itself.
+    pub ends: Ends,
+    /// When it was started last.
+    started: Millis,
+    /// What the agent's own exit code will be: the application's where that is why the member was given up.
+    pub exit: u8,
     /// When the next probe begins; none is wanted where this is absent.
     probe_at: Option<Millis>,
+    /// Probes answered well in a row since it became Active.
+    steady: u32,
     /// The number of the probe under way; an answer to another one is too old.
     probe: u64,
     /// That probe has not answered yet.
@@ -208,6 +217,8 @@ pub enum Event {
     },
     /// This life of the member is over; nobody waits for its clean-up.
     Fenced,
+    /// What runs around the member is known.
+    Topology,
     /// Another release became current.
     Switched {
         /// Which.
@@ -224,8 +235,10 @@ pub enum Event {
     },
     /// The application has ended, or could not be started.
     AppEnded {
-        /// How, for people.
-        how: String,
+        /// How.
+        how: How,
+        /// The last lines that it wrote to its standard error.
+        words: Vec<String>,
     },
     /// A probe has answered.
     Probed {
@@ -273,10 +286,14 @@ impl Life {
             stage: Stage::Joining,
             app: App::Absent,
             activated: false,
+            topology: Known::Unknown,
             restarts: 0,
             release: None,
-            exits: VecDeque::new(),
+            ends: Ends::default(),
+            started: Millis::ZERO,
+            exit: 0,
             probe_at: None,
+            steady: 0,
             probe: 0,
             probing: false,
         }
@@ -287,9 +304,11 @@ impl Life {
         match &self.stage {
             Stage::Updating { trial } | Stage::Cycling { trial, .. } => self.on_trial(Some(trial)),
             Stage::Probing { trial, .. } => self.on_trial(trial.as_ref()),
-            Stage::Joining | Stage::Fetching | Stage::Greeting { .. } | Stage::Serving { .. } => {
-                Phase::Starting
-            }
+            Stage::Joining
+            | Stage::Preparing { .. }
+            | Stage::Fetching
+            | Stage::Greeting { .. }
+            | Stage::Serving { .. } => Phase::Starting,
             Stage::Active { .. } => Phase::Active,
             Stage::Returning { reason, .. } | Stage::Suspended { reason, .. } => Phase::Suspended {
                 reason: reason.clone(),
@@ -319,6 +338,25 @@ impl Life {
         )
     }
 
+    /// Whether files may be brought here: not onto the place where a volume is about to be mounted.
+    pub fn may_fetch(&self) -> bool {
+        let mounting = |hook: &Hook| *hook != Hook::CompleteTopology;
+        match &self.stage {
+            Stage::Joining => false,
+            Stage::Preparing { hook, .. } => !mounting(hook),
+            _ => !self.ends(),
+        }
+    }
+
+    /// Whether hooks about the application around the member may run now.
+    pub fn may_look_around(&self) -> bool {
+        let settled = !matches!(
+            self.stage,
+            Stage::Joining | Stage::Preparing { .. } | Stage::Failed { .. }
+        );
+        settled && !self.ends() && self.topology == Known::Introduced
+    }
+
     /// The release to return to, if one was refused and the return is not done.
     pub fn returning(&self) -> Option<&CommitId> {
         match &self.stage {
@@ -341,6 +379,7 @@ impl Life {
             Stage::Cycling { kill_at, .. } | Stage::Ending { kill_at } => Some(*kill_at),
             Stage::Cleaning { term_at, .. } => Some(*term_at),
             Stage::Probing { until, .. } => Some(*until),
+            Stage::Preparing { until, .. } => *until,
             _ => None,
         };
         let restart = match self.app {

@@ -1,6 +1,7 @@
 //! The one total function over stages and events.
 
 mod application;
+mod preparing;
 mod probing;
 
 use cartridge_protocol::{CommitId, Millis};
@@ -19,9 +20,10 @@ pub fn step(life: Life, event: Event, now: Millis, rules: &Rules) -> (Life, Vec<
         Event::Serve { files } => turn.serve(files),
         Event::Stop { within } => turn.stop(within),
         Event::Fenced => turn.fenced(),
+        Event::Topology => turn.topology_known(),
         Event::Switched { to, back } => turn.switched(to, back),
         Event::HookEnded { hook, fault } => turn.hook_ended(hook, fault),
-        Event::AppEnded { how } => turn.app_ended(how),
+        Event::AppEnded { how, words } => turn.app_ended(how, &words),
         Event::Probed { number, outcome } => turn.probed(number, outcome),
         Event::Tick => turn.tick(),
     }
@@ -45,10 +47,11 @@ impl Turn<'_> {
     }
 
     fn serve(&mut self, files: bool) {
-        match (&self.life.stage, files) {
-            (Stage::Joining, true) => self.life.stage = Stage::Fetching,
+        match (&mut self.life.stage, files) {
+            (Stage::Joining, _) => self.prepare(files, None),
             // Files that are no longer wanted are not waited for.
-            (Stage::Joining | Stage::Fetching, false) => self.greet(None),
+            (Stage::Fetching, false) => self.greet(None),
+            (Stage::Preparing { files: wanted, .. }, _) => *wanted = files,
             _ => {}
         }
     }
@@ -143,6 +146,9 @@ impl Turn<'_> {
                 _ => self.after_update(trial),
             },
             (Stage::Cleaning { kill_at, .. }, Hook::Clean) => self.end_app(kill_at),
+            (Stage::Preparing { files, hook: due, .. }, _) if due == hook => {
+                self.prepared(files, hook, fault);
+            }
             _ => {}
         }
     }
@@ -208,6 +214,11 @@ impl Turn<'_> {
                     kill_at: self.now.plus(Millis(1000)),
                 };
             }
+            Stage::Preparing {
+                files,
+                hook,
+                until: Some(until),
+            } if until <= self.now => self.prepare(files, Some(hook)),
             Stage::Probing { trial, until, .. } if until <= self.now => {
                 self.not_started(trial, "the application does not answer in time".to_owned());
             }

@@ -1,15 +1,27 @@
 //! Every pair of stage and event, and the stories that matter.
 
 use super::*;
+use crate::ends::Restart;
 
 fn rules() -> Rules {
     Rules {
         command: true,
+        prepare: Vec::new(),
         restart_on_release: true,
+        restart: RestartRules {
+            restart: Restart::Always,
+            limit: 5,
+            window: Millis(60_000),
+        },
         start_within: Millis(600_000),
         trial_within: Millis(10_000),
         end_within: Millis(5_000),
     }
+}
+
+fn ended_with(how: How) -> Event {
+    let words = vec!["no room".to_owned()];
+    Event::AppEnded { how, words }
 }
 
 fn commit(digit: char) -> CommitId {
@@ -27,6 +39,16 @@ fn stages() -> Vec<Stage> {
     let at = Millis(5_000);
     vec![
         Stage::Joining,
+        Stage::Preparing {
+            files: false,
+            hook: Hook::VolumeMount,
+            until: None,
+        },
+        Stage::Preparing {
+            files: true,
+            hook: Hook::CompleteTopology,
+            until: Some(at),
+        },
         Stage::Fetching,
         Stage::Greeting { trial: None },
         Stage::Serving { trial: None },
@@ -80,9 +102,7 @@ fn events() -> Vec<Event> {
         ended(Hook::ArtifactUpdated),
         ended(Hook::InstanceActivated),
         ended(Hook::Clean),
-        Event::AppEnded {
-            how: "exit code 1".into(),
-        },
+        ended_with(How::Code(1)),
         Event::Probed {
             number: 7,
             outcome: Outcome::Healthy,
@@ -96,12 +116,21 @@ fn events() -> Vec<Event> {
             outcome: Outcome::Healthy,
         },
         Event::Tick,
+        Event::Topology,
+        ended(Hook::VolumeMount),
+        Event::HookEnded {
+            hook: Hook::VolumeMount,
+            fault: Some("no such device".into()),
+        },
+        ended(Hook::MemberActivated),
     ]
 }
 
 fn letter(stage: &Stage) -> char {
     match stage {
         Stage::Joining => 'J',
+        Stage::Preparing { until: None, .. } => 'V',
+        Stage::Preparing { .. } => 'T',
         Stage::Fetching => 'F',
         Stage::Greeting { .. } => 'G',
         Stage::Serving { .. } => 'S',
@@ -132,20 +161,22 @@ fn at(stage: Stage) -> Life {
 /// One row per stage, one column per event, in the order of `stages` and `events`; the time is 5 s, when every
 /// deadline above is due.
 const TABLE: &str = "
-J FG.EJ JJJJJ JJJJJ
-F FGKEG FFFFF FFFFF
-G GGKEG SGGGG GGGGG
-S SSKES SPSSS SSSSS
-U UUKEU UUCUU UUUUU
-C CCKEC CCCCC PCCCC
-P PPKEP PPPPP PA!P!
-R RRKEU RRRRR RRRRR
-A AAKEU AAAAA XAAAA
-X XXKEU XXXXX XAXXX
-K KKKEK KKKKE KKKKE
-E EEEEE EEEEE .EEEE
-. ..... ..... .....
-! !!KE! !!!!! !!!!!
+J FG.EJ JJJJJ JJJJJ JJJJ
+V VVKEV VVVVV VVVVV VG!V
+T TTKET TTTTT TTTTF VTTT
+F FGKEG FFFFF FFFFF FFFF
+G GGKEG SGGGG GGGGG GGGG
+S SSKES SPSSS SSSSS SSSS
+U UUKEU UUCUU UUUUU UUUU
+C CCKEC CCCCC PCCCC CCCC
+P PPKEP PPPPP PA!P! PPPP
+R RRKEU RRRRR RRRRR RRRR
+A AAKEU AAAAA XAAAA AAAA
+X XXKEU XXXXX XAXXX XXXX
+K KKKEK KKKKE KKKKE KKKK
+E EEEEE EEEEE .EEEE EEEE
+. ..... ..... ..... ....
+! !!KE! !!!!! !!!!! !!!!
 ";
 
 #[test]
@@ -168,6 +199,31 @@ fn every_pair_of_stage_and_event_leads_where_the_table_says() {
             );
         }
     }
+}
+
+#[test]
+fn an_application_that_stays_well_is_asked_more_seldom_until_it_fails_once() {
+    let mut life = at(Stage::Active { failures: 0 });
+    let mut now = Millis(5_000);
+    let mut ask = |outcome: Outcome| {
+        let number = life.probe;
+        let answered = Event::Probed { number, outcome };
+        life = step(std::mem::take(&mut life), answered, now, &rules()).0;
+        let due = life.due().unwrap();
+        let waited = due.0 - now.0;
+        now = due;
+        life = step(std::mem::take(&mut life), Event::Tick, now, &rules()).0;
+        waited
+    };
+    let waits: Vec<u64> = (0..12).map(|_| ask(Outcome::Healthy)).collect();
+    assert_eq!(waits[..9], [1_000; 9], "{waits:?}");
+    assert!(
+        waits[9] > 0 && waits[9] <= 5_000,
+        "onto the longer beat: {waits:?}"
+    );
+    assert_eq!(waits[10..], [5_000; 2], "{waits:?}");
+    assert_eq!(ask(Outcome::Silent("refused".into())), 1_000);
+    assert_eq!(ask(Outcome::Healthy), 1_000);
 }
 
 #[test]
@@ -239,13 +295,7 @@ fn active(now: &mut Millis) -> Life {
 fn an_application_that_ends_suspends_the_member_at_once_and_is_started_again() {
     let mut now = Millis::ZERO;
     let life = active(&mut now);
-    let (life, actions) = play(
-        life,
-        &mut now,
-        [Event::AppEnded {
-            how: "signal 9".into(),
-        }],
-    );
+    let (life, actions) = play(life, &mut now, [ended_with(How::Signal(9, "SIGKILL".into()))]);
     assert!(matches!(life.phase(), Phase::Suspended { .. }));
     assert!(actions.contains(&Action::StartApp));
     let event = answer(&life, Outcome::Healthy);
@@ -258,13 +308,7 @@ fn an_application_that_will_not_stay_up_fails_the_member_with_its_history() {
     let mut now = Millis::ZERO;
     let mut life = active(&mut now);
     for n in 0..6 {
-        let (next, _) = play(
-            life,
-            &mut now,
-            [Event::AppEnded {
-                how: format!("exit code {n}"),
-            }],
-        );
+        let (next, _) = play(life, &mut now, [ended_with(How::Code(n))]);
         life = next;
         if let Some(due) = life.due() {
             now = now.max(due);
@@ -275,6 +319,14 @@ fn an_application_that_will_not_stay_up_fails_the_member_with_its_history() {
         panic!("{:?}", life.phase())
     };
     assert!(reason.contains("6 times") && reason.contains("exit code 0") && reason.contains("exit code 5"));
+    assert!(
+        reason.contains("saying \"no room\"") && reason.contains(" ago: "),
+        "{reason}"
+    );
+    assert_eq!(
+        life.exit, 5,
+        "the agent ends with what its application ended with"
+    );
 }
 
 #[test]
@@ -283,14 +335,7 @@ fn an_application_that_ends_now_and_then_is_kept() {
     let mut life = active(&mut now);
     for _ in 0..50 {
         now = now.plus(Millis(20_000));
-        life = play(
-            life,
-            &mut now,
-            [Event::AppEnded {
-                how: "exit code 1".into(),
-            }],
-        )
-        .0;
+        life = play(life, &mut now, [ended_with(How::Code(1))]).0;
         now = now.plus(Millis(1_000));
         life = play(life, &mut now, [Event::Tick]).0;
         assert_eq!(life.app, App::Running);
@@ -328,9 +373,7 @@ fn a_release_that_answers_badly_is_refused_quickly_and_the_old_one_returns() {
         to: commit('b'),
         back: Some(commit('a')),
     };
-    let ended = Event::AppEnded {
-        how: "exit code 0".into(),
-    };
+    let ended = ended_with(How::Code(0));
     let (mut life, actions) = play(
         life,
         &mut now,
@@ -406,12 +449,133 @@ fn stopping_runs_the_clean_hook_then_asks_then_kills() {
     now = life.due().unwrap();
     let (life, actions) = play(life, &mut now, [Event::Tick]);
     assert_eq!(actions, [Action::KillApp]);
-    let (life, _) = play(
-        life,
-        &mut now,
-        [Event::AppEnded {
-            how: "signal 9".into(),
-        }],
-    );
+    let (life, _) = play(life, &mut now, [ended_with(How::Signal(9, "SIGKILL".into()))]);
     assert_eq!(life.phase(), Phase::Stopped);
+}
+
+#[test]
+fn an_application_that_is_not_to_be_started_again_gives_the_member_up_at_its_first_end() {
+    for (policy, code) in [(Restart::Never, 4), (Restart::Never, 0), (Restart::OnFailure, 0)] {
+        let mut now = Millis::ZERO;
+        let life = active(&mut now);
+        let mut rules = rules();
+        rules.restart.restart = policy;
+        let (life, actions) = step(life, ended_with(How::Code(code)), now.plus(Millis(70)), &rules);
+        let Phase::Failed { reason } = life.phase() else {
+            panic!("{policy:?} {code}: {:?}", life.phase())
+        };
+        assert!(reason.contains(&format!("exit code {code} after")), "{reason}");
+        assert!(!actions.contains(&Action::StartApp) && life.restarts == 0);
+        assert_eq!((i32::from(life.exit), life.due()), (code, None));
+    }
+}
+
+fn preparing() -> Rules {
+    Rules {
+        prepare: vec![
+            Hook::CreateLvsDummyInterface,
+            Hook::VolumeMount,
+            Hook::CompleteTopology,
+        ],
+        ..rules()
+    }
+}
+
+/// Stratos mounts after it has started servers; what they wrote until then is hidden by the mount.
+#[test]
+fn volumes_are_mounted_before_files_come_and_servers_start() {
+    let (life, actions) = step(Life::new(), Event::Serve { files: true }, Millis(0), &preparing());
+    assert_eq!(actions, [Action::RunHook(Hook::CreateLvsDummyInterface)]);
+    assert!(!life.may_fetch());
+    let (life, actions) = step(life, Event::Topology, Millis(0), &preparing());
+    assert_eq!((actions, life.may_fetch()), (vec![], false));
+    let (life, actions) = step(life, ok(Hook::CreateLvsDummyInterface), Millis(0), &preparing());
+    assert_eq!(actions, [Action::RunHook(Hook::VolumeMount)]);
+    assert!(!life.may_fetch());
+    let (life, actions) = step(life, ok(Hook::VolumeMount), Millis(0), &preparing());
+    assert_eq!(actions, [Action::RunHook(Hook::CompleteTopology)]);
+    assert!(life.may_fetch() && !life.may_look_around());
+    let (life, _) = step(life, ok(Hook::CompleteTopology), Millis(0), &preparing());
+    assert_eq!(life.stage, Stage::Fetching);
+    assert!(life.may_look_around());
+    let (_, again) = step(life, Event::Topology, Millis(0), &preparing());
+    assert_eq!(again, [], "the first topology is introduced once");
+}
+
+#[test]
+fn a_topology_that_does_not_come_holds_up_a_member_for_five_seconds_and_is_introduced_when_it_comes() {
+    let rules = Rules {
+        prepare: vec![Hook::CompleteTopology],
+        ..rules()
+    };
+    let (life, actions) = step(Life::new(), Event::Serve { files: false }, Millis(0), &rules);
+    assert_eq!((actions, life.due()), (vec![], Some(TOPOLOGY_WITHIN)));
+    let (life, actions) = step(life, Event::Tick, TOPOLOGY_WITHIN, &rules);
+    assert_eq!(actions, [Action::RunHook(Hook::InstanceStarted)]);
+    let (life, actions) = step(life, Event::Topology, TOPOLOGY_WITHIN, &rules);
+    assert_eq!(actions, [Action::RunHook(Hook::CompleteTopology)]);
+    assert_eq!(life.stage, Stage::Greeting { trial: None });
+}
+
+#[test]
+fn a_volume_that_cannot_be_mounted_fails_the_member_and_an_address_that_cannot_be_set_does_not() {
+    let failed = |hook| Event::HookEnded {
+        hook,
+        fault: Some("ended with exit code 32".into()),
+    };
+    let (life, _) = step(
+        Life::new(),
+        Event::Serve { files: false },
+        Millis(0),
+        &preparing(),
+    );
+    let (life, actions) = step(
+        life,
+        failed(Hook::CreateLvsDummyInterface),
+        Millis(0),
+        &preparing(),
+    );
+    assert!(actions.contains(&Action::RunHook(Hook::VolumeMount)));
+    let (life, _) = step(life, failed(Hook::VolumeMount), Millis(0), &preparing());
+    let Phase::Failed { reason } = life.phase() else {
+        panic!("{:?}", life.phase())
+    };
+    assert!(
+        reason.contains("volumes") && reason.contains("exit code 32"),
+        "{reason}"
+    );
+}
+
+#[test]
+fn a_life_that_stands_still_is_gone_on_with_by_another_agent_and_no_other_is() {
+    for stage in stages() {
+        let still = matches!(stage, Stage::Active { .. } | Stage::Suspended { .. });
+        let mut life = at(stage);
+        life.topology = Known::Introduced;
+        assert_eq!(life.stands_still(), still, "{:?}", life.stage);
+        life.app = App::Due(Millis(9));
+        assert!(!life.stands_still(), "its start is due");
+    }
+    let mut now = Millis::ZERO;
+    let mut life = active(&mut now);
+    life = play(life, &mut now, [ended_with(How::Code(3))]).0;
+    let event = answer(&life, Outcome::Healthy);
+    life = play(life, &mut now, [event]).0;
+    life.release = Some(commit('a'));
+    let text = serde_json::to_string(&life.handed()).unwrap();
+    let resumed = Life::resumed(serde_json::from_str(&text).unwrap(), now);
+    assert_eq!(resumed.due(), Some(now), "it is probed at once");
+    let (resumed, actions) = play(resumed, &mut now, [Event::Tick]);
+    assert_eq!(actions, [Action::Probe(1)]);
+    let event = answer(&resumed, Outcome::Healthy);
+    let (resumed, actions) = play(resumed, &mut now, [event]);
+    assert_eq!(actions, [], "no hook runs twice");
+    assert_eq!(resumed.handed(), life.handed());
+    // And its history still counts.
+    let (resumed, _) = play(resumed, &mut now, [ended_with(How::Code(4))]);
+    assert_eq!((resumed.restarts, resumed.ends.iter().count()), (1, 2));
+    assert!(
+        matches!(resumed.app, App::Due(_)),
+        "the second end within the window waits"
+    );
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use cartridge_protocol::Millis;
+use cartridge_protocol::{Millis, Secret};
 
-use super::is_loopback;
+use super::{host_of, is_loopback};
 
 pub(super) fn number(text: &str, least: u64, most: u64) -> Result<u64, String> {
     match text.parse::<u64>() {
@@ -19,10 +19,36 @@ pub(super) fn seconds(text: &str) -> Result<Millis, String> {
 }
 
 pub(super) fn boolean(text: &str) -> Result<bool, String> {
-    match text {
-        "true" => Ok(true),
-        "false" => Ok(false),
-        _ => Err("neither true nor false".to_owned()),
+    // Stratos takes either case.
+    if text.eq_ignore_ascii_case("true") {
+        Ok(true)
+    } else if text.eq_ignore_ascii_case("false") {
+        Ok(false)
+    } else {
+        Err("neither true nor false".to_owned())
+    }
+}
+
+/// `debug`, or `cartridge_agent::plugin=debug,info`.
+pub(super) fn log_levels(text: &str) -> Result<String, String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    for part in text.split(',') {
+        let (target, level) = part.rsplit_once('=').unwrap_or(("", part));
+        let target_is_a_path = target
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"_:-".contains(&b));
+        if !target_is_a_path || !LEVELS.iter().any(|l| l.eq_ignore_ascii_case(level)) {
+            return Err(format!("{part:?} is no level"));
+        }
+    }
+    Ok(text.to_ascii_lowercase())
+}
+
+pub(super) fn token(text: &str) -> Result<Secret, String> {
+    if text.len() <= 1024 && text.bytes().all(|b| b.is_ascii_graphic()) {
+        Ok(Secret::new(text))
+    } else {
+        Err("is no token: at most 1024 printable characters without blanks".to_owned())
     }
 }
 
@@ -52,10 +78,7 @@ pub(super) fn link(text: &str) -> Result<String, String> {
     if rest.is_empty() || rest.contains(['/', '@', '?', '#', ' ']) {
         return Err("not scheme://host:port".to_owned());
     }
-    let host = match rest.rsplit_once(':') {
-        Some((host, port)) if port.parse::<u16>().is_ok() => host,
-        _ => rest,
-    };
+    let host = host_of(rest);
     match scheme {
         "https" => Ok(text.to_owned()),
         "http" if is_loopback(host) => Ok(text.to_owned()),

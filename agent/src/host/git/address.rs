@@ -1,7 +1,12 @@
 //! Which repository addresses are accepted, and how they are shown. It refuses to know what answers there.
 
+use std::net::IpAddr;
+
+use cartridge_agent_plan::artifacts::{Rules, names};
 use cartridge_protocol::Secret;
 use reqwest::Url;
+
+use super::{GitError, Remote};
 
 /// An accepted address, its credentials taken out of it.
 pub(super) struct Address {
@@ -10,17 +15,40 @@ pub(super) struct Address {
     pub password: Option<Secret>,
 }
 
-/// Accepts `https`, `http`, and `file` where allowed; what could be taken for an option of a program is refused.
-pub(super) fn parse(text: &str, allow_file: bool) -> Result<Address, &'static str> {
+/// The address of this remote, if it is one that will be used, and its branch can be one.
+pub(super) fn accept(remote: &Remote) -> Result<Address, GitError> {
+    let refuse = |reason| GitError::Address {
+        url: shown(&remote.url),
+        reason,
+    };
+    let address = parse(&remote.url, &remote.rules).map_err(refuse)?;
+    match names::reference_fault(&remote.branch) {
+        None => Ok(address),
+        Some(_) => Err(GitError::UnknownBranch {
+            url: shown(&remote.url),
+            branch: super::fault::plain(&remote.branch),
+            empty: false,
+        }),
+    }
+}
+
+/// Accepts what the rules name; what could be taken for an option of a program is refused.
+pub(super) fn parse(text: &str, rules: &Rules) -> Result<Address, &'static str> {
     if text.chars().any(char::is_control) {
         return Err("it holds control characters");
     }
     let mut url = Url::parse(text).map_err(|_| "it is not an absolute URL such as https://host/path")?;
     match url.scheme() {
-        "https" | "http" => {}
-        "file" if allow_file => {}
-        "file" => return Err("file:// is not allowed here"),
-        _ => return Err("only https:// and http:// are accepted"),
+        "https" if rules.remotes.https => {}
+        "http" if rules.remotes.http || (rules.addresses.loopback && is_this_machine(&url)) => {}
+        "file" if rules.remotes.file => {}
+        "https" | "http" | "ssh" | "file" => {
+            return Err("repositories of this kind are not allowed here (--allow-remotes)");
+        }
+        _ => return Err("only https, ssh, http and file are ever accepted"),
+    }
+    if let Some(fault) = literal(&url).and_then(|address| rules.addresses.fault(address)) {
+        return Err(fault);
     }
     let username = Some(decoded(url.username())).filter(|name| !name.is_empty());
     let password = url.password().map(|word| Secret::new(decoded(word)));
@@ -41,6 +69,16 @@ pub(super) fn parse(text: &str, allow_file: bool) -> Result<Address, &'static st
         username,
         password,
     })
+}
+
+fn is_this_machine(url: &Url) -> bool {
+    url.host_str() == Some("localhost") || literal(url).is_some_and(|address| address.is_loopback())
+}
+
+/// The address, where the host is no name.
+fn literal(url: &Url) -> Option<IpAddr> {
+    let host = url.host_str()?;
+    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
 /// An address for people, without anything that may be a credential.
@@ -84,7 +122,16 @@ fn decoded(part: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use cartridge_agent_plan::artifacts::{Addresses, Remotes};
+
     use super::*;
+
+    fn rules(remotes: &str) -> Rules {
+        Rules {
+            remotes: Remotes::parse(remotes).unwrap(),
+            ..Rules::default()
+        }
+    }
 
     #[test]
     fn refuses_what_runs_programs_reads_files_or_looks_like_an_option() {
@@ -103,15 +150,50 @@ mod tests {
             "http://host/\u{1b}x",
             "",
         ] {
-            assert!(parse(bad, false).is_err(), "{bad:?} was accepted");
+            assert!(parse(bad, &rules("https")).is_err(), "{bad:?} was accepted");
         }
-        assert!(parse("file:///srv/x", true).is_ok());
-        assert!(parse("file://host/srv/x", true).is_err());
+        assert!(parse("file:///srv/x", &rules("file")).is_ok());
+        assert!(parse("file://host/srv/x", &rules("file")).is_err());
+    }
+
+    #[test]
+    fn plain_http_is_for_loopback_unless_it_is_named() {
+        let usual = rules("https");
+        let local = Rules {
+            addresses: Addresses::parse("public|loopback").unwrap(),
+            ..usual.clone()
+        };
+        for address in ["http://127.0.0.1:80/x", "http://[::1]/x", "http://localhost/x"] {
+            assert!(
+                parse(address, &usual).is_err() && parse(address, &local).is_ok(),
+                "{address}"
+            );
+        }
+        assert!(parse("http://host/x", &local).is_err());
+        assert!(parse("http://host/x", &rules("http")).is_ok());
+    }
+
+    #[test]
+    fn an_address_that_is_never_connected_to_is_refused_before_anything_happens() {
+        for bad in [
+            "https://169.254.169.254/x",
+            "https://[fe80::1]/x",
+            "https://[::ffff:169.254.169.254]/x",
+            "https://127.0.0.1/x",
+            // As URLs are read elsewhere, these are all the same.
+            "https://2130706433/x",
+            "https://0x7f.1/x",
+            "https://017700000001/x",
+            "https://[::ffff:7f00:1]/x",
+        ] {
+            assert!(parse(bad, &rules("https|http")).is_err(), "{bad} was accepted");
+        }
+        assert!(parse("https://10.0.0.1/x", &rules("https")).is_ok());
     }
 
     #[test]
     fn credentials_leave_the_address_and_are_never_shown() {
-        let address = parse("https://me:p%40ss@host/x.git?token=abc", false).unwrap();
+        let address = parse("https://me:p%40ss@host/x.git?token=abc", &rules("https")).unwrap();
         assert_eq!(address.url.as_str(), "https://host/x.git");
         assert_eq!(address.username.as_deref(), Some("me"));
         assert!(address.password.unwrap().matches("p@ss"));

@@ -24,12 +24,14 @@ pub enum GitError {
         reason: String,
     },
     /// The repository is there, the branch is not.
-    #[error("{url} has no branch {branch:?}")]
+    #[error("{url} has no {} {branch:?}{}", if branch.starts_with("refs/") { "reference" } else { "branch" }, if *.empty { "; it is empty" } else { "" })]
     UnknownBranch {
         /// The address.
         url: String,
         /// The branch asked for.
         branch: String,
+        /// There is no branch at all.
+        empty: bool,
     },
     /// The commit is nowhere to be had.
     #[error(
@@ -75,6 +77,20 @@ pub enum GitError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The process that reads what strangers send did not do its work.
+    #[error("the process that fetches {url} {reason}")]
+    Fetcher {
+        /// The address.
+        url: String,
+        /// What it did.
+        reason: String,
+    },
+    /// It cannot be confined, and is required to be.
+    #[error("fetching is not confined as --fetch-sandbox required wants it: {reason}")]
+    Unconfined {
+        /// What does not work.
+        reason: String,
+    },
     /// The agent's own repository, or its settings, are in the way.
     #[error("{path:?} cannot be used: {reason}")]
     Local {
@@ -99,26 +115,17 @@ impl GitError {
 
     /// Whether asking the same server differently cannot help.
     pub(super) fn is_about_access(&self) -> bool {
-        matches!(
-            self,
-            Self::Address { .. }
-                | Self::Unreachable { .. }
-                | Self::Credentials { .. }
-                | Self::TooMuch { .. }
-                | Self::Local { .. }
-                | Self::Stopped { .. }
-        )
+        !matches!(self, Self::Damaged { .. } | Self::UnknownCommit { .. })
     }
 }
 
-/// What the transport found out; libgit2 itself can carry only text.
+/// What was found out on the way to a server.
 #[derive(Clone, Debug)]
 pub(super) enum Fault {
     Unreachable(String),
     Credentials { given: bool },
     NotARepository(String),
     TooMuch(String),
-    Damaged(String),
     Stopped,
 }
 
@@ -129,7 +136,6 @@ impl Fault {
             Self::Credentials { given } => GitError::Credentials { url, given },
             Self::NotARepository(reason) => GitError::NotARepository { url, reason },
             Self::TooMuch(reason) => GitError::TooMuch { url, reason },
-            Self::Damaged(reason) => GitError::Damaged { url, reason },
             Self::Stopped => GitError::Stopped { url },
         }
     }

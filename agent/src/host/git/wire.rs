@@ -1,12 +1,14 @@
 //! HTTP for Git, from a thread that may block: one small runtime and one connection pool per set of trusted
 //! authorities, for the whole process. It refuses to know Git.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
+use cartridge_agent_plan::artifacts::{Addresses, Rules};
 use reqwest::Client;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::runtime::{Builder, Runtime};
 
 use super::fault::{Fault, GitError, plain};
@@ -14,10 +16,10 @@ use super::{Stop, trust};
 
 /// Longest that a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(10);
-/// Longest silence of a server that has promised more.
-pub(super) const SILENCE: Duration = Duration::from_secs(60);
 /// How long an idle connection is kept for the next look at the branch.
 const IDLE: Duration = Duration::from_secs(90);
+/// Most clients that are kept.
+const MOST_CLIENTS: usize = 4;
 
 static RUNTIME: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
     Builder::new_current_thread()
@@ -25,26 +27,74 @@ static RUNTIME: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
         .max_blocking_threads(2)
         .build()
 });
-static CLIENTS: Mutex<BTreeMap<Option<PathBuf>, Client>> = Mutex::new(BTreeMap::new());
+static CLIENTS: Mutex<Vec<Known>> = Mutex::new(Vec::new());
 
-/// The client that trusts the machine's authorities and those in `roots`.
-pub(super) fn client(roots: Option<&Path>) -> Result<Client, GitError> {
-    let mut clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
-    let key = roots.map(Path::to_path_buf);
-    if let Some(client) = clients.get(&key) {
-        return Ok(client.clone());
+/// A client, and what it was made for.
+struct Known {
+    authority: Option<PathBuf>,
+    addresses: Addresses,
+    client: Client,
+}
+
+/// Looks names up and leaves out every address that may not be connected to: what is checked is what is connected
+/// to, whatever the name says the next time.
+struct Names {
+    accepted: Addresses,
+}
+
+impl Resolve for Names {
+    fn resolve(&self, name: Name) -> Resolving {
+        let accepted = self.accepted;
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let fitting = permitted(found, accepted)?;
+            Ok(Box::new(fitting.into_iter()) as Addrs)
+        })
     }
-    let path = key.clone().unwrap_or_else(|| "the built-in authorities".into());
-    let tls = trust::settings(roots).map_err(|reason| GitError::Local {
+}
+
+/// Those of the addresses of a name that may be connected to; none is an error that says why.
+fn permitted(
+    found: impl Iterator<Item = SocketAddr>,
+    accepted: Addresses,
+) -> Result<Vec<SocketAddr>, std::io::Error> {
+    let mut fault = None;
+    let mut fitting = Vec::new();
+    for address in found {
+        match accepted.fault(address.ip()) {
+            None => fitting.push(address),
+            Some(reason) => fault = Some(format!("its address {} {reason}", address.ip())),
+        }
+    }
+    match fault {
+        Some(fault) if fitting.is_empty() => Err(std::io::Error::other(fault)),
+        _ => Ok(fitting),
+    }
+}
+
+/// The client that trusts the machine's authorities and those that are named, and goes only where it may.
+pub(super) fn client(rules: &Rules) -> Result<Client, GitError> {
+    let mut clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let same = |known: &&Known| known.authority == rules.authority && known.addresses == rules.addresses;
+    if let Some(known) = clients.iter().find(same) {
+        return Ok(known.client.clone());
+    }
+    let path = rules.authority.clone();
+    let path = path.unwrap_or_else(|| "the built-in authorities".into());
+    let tls = trust::settings(rules.authority.as_deref()).map_err(|reason| GitError::Local {
         path: path.clone(),
         reason,
     })?;
     let client = Client::builder()
         .tls_backend_preconfigured(tls)
         .redirect(reqwest::redirect::Policy::none())
+        // A proxy would connect to wherever it likes.
+        .no_proxy()
+        .dns_resolver(Names {
+            accepted: rules.addresses,
+        })
         .referer(false)
         .connect_timeout(CONNECT)
-        .read_timeout(SILENCE)
         .pool_idle_timeout(IDLE)
         .pool_max_idle_per_host(1)
         .user_agent(concat!("git/2 (cartridge-agent ", env!("CARGO_PKG_VERSION"), ")"))
@@ -53,13 +103,28 @@ pub(super) fn client(roots: Option<&Path>) -> Result<Client, GitError> {
             path,
             reason: chain(&error),
         })?;
-    clients.insert(key, client.clone());
+    if clients.len() == MOST_CLIENTS {
+        clients.remove(0);
+    }
+    clients.push(Known {
+        authority: rules.authority.clone(),
+        addresses: rules.addresses,
+        client: client.clone(),
+    });
     Ok(client)
 }
 
-/// Waits for `work`, but no longer than `stop` allows.
+/// How long a server is waited for.
+#[derive(Clone)]
+pub(super) struct Patience {
+    pub stop: Stop,
+    /// Longest silence.
+    pub silence: Duration,
+}
+
+/// Waits for `work`, but not for ever.
 pub(super) fn wait<T>(
-    stop: &Stop,
+    patience: &Patience,
     work: impl Future<Output = Result<T, reqwest::Error>>,
 ) -> Result<T, Fault> {
     let runtime = RUNTIME
@@ -68,7 +133,11 @@ pub(super) fn wait<T>(
     runtime.block_on(async {
         tokio::select! {
             biased;
-            () = stop.raised() => Err(Fault::Stopped),
+            () = patience.stop.raised() => Err(Fault::Stopped),
+            () = tokio::time::sleep(patience.silence) => Err(Fault::Unreachable(format!(
+                "it said nothing for {} s",
+                patience.silence.as_secs()
+            ))),
             done = work => done.map_err(|error| Fault::Unreachable(chain(&error.without_url()))),
         }
     })

@@ -1,32 +1,30 @@
 //! Writes a surveyed tree into a fresh folder, one name at a time beneath open folder handles.
 //!
 //! Every name is created, never opened: an existing one is an error, a link is never followed (S16). A file that
-//! the release before has too is linked from there instead of written, unless somebody changed it since. It
-//! refuses to know releases and the current link.
+//! the release before has too is taken over from there instead of written (`share`), unless somebody changed it
+//! since. It refuses to know releases and the current link.
 
 use std::fs::File;
-use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use git2::Oid;
+use cartridge_agent_plan::artifacts::object::ObjectId;
+use cartridge_agent_plan::artifacts::tree::{Entry, Kind, find};
 use nix::fcntl::{AtFlags, OFlag, openat};
-use nix::sys::stat::{Mode, SFlag, fchmod, fstatat, futimens, mkdirat};
-use nix::sys::time::TimeSpec;
-use nix::unistd::{UnlinkatFlags, linkat, symlinkat, unlinkat};
+use nix::sys::stat::{Mode, fchmod, fstatat, mkdirat};
+use nix::unistd::symlinkat;
 
 use super::failpoint::point;
 use super::fault::Trouble;
 use super::forest::Forest;
 use super::remake::Unflushed;
-use super::tree::{Entry, Kind, find};
+use super::share::{Share, Taken};
 use crate::host::git::Stop;
 
 pub(super) const FOLDER: OFlag = OFlag::O_RDONLY
     .union(OFlag::O_DIRECTORY)
     .union(OFlag::O_NOFOLLOW)
     .union(OFlag::O_CLOEXEC);
-const NEW_FILE: OFlag = OFlag::O_WRONLY
+pub(super) const NEW_FILE: OFlag = OFlag::O_WRONLY
     .union(OFlag::O_CREAT)
     .union(OFlag::O_EXCL)
     .union(OFlag::O_NOFOLLOW)
@@ -39,13 +37,17 @@ pub(super) struct Tally {
     pub entries: u64,
     /// Bytes in all files.
     pub bytes: u64,
-    /// Files taken over from the release before.
+    /// Files that stayed, or were taken over from the release before.
     pub linked: u64,
+    /// Bytes in the files that were written.
+    pub written: u64,
+    /// Names that were there and not as wanted, or missing.
+    pub changed: u64,
 }
 
 /// A release that files may be taken over from.
 pub(super) struct Base {
-    pub tree: Oid,
+    pub tree: ObjectId,
     pub folder: OwnedFd,
 }
 
@@ -56,33 +58,28 @@ impl Base {
             return None;
         }
         let folder = openat(&self.folder, &*of.name, FOLDER, Mode::empty()).ok()?;
-        Some(Self { tree: of.oid, folder })
+        Some(Self { tree: of.id, folder })
     }
 }
 
 /// One export in progress.
-pub(super) struct Export<'a, 'repository> {
-    pub(super) forest: &'a mut Forest<'repository>,
+pub(super) struct Export<'a, 'store> {
+    pub(super) forest: &'a mut Forest<'store>,
     stop: &'a Stop,
-    /// Seconds that new files are stamped with.
-    now: i64,
+    share: Share,
     expected: u64,
     pub(super) path: Vec<Vec<u8>>,
     pub(super) tally: Tally,
     pub(super) unflushed: Unflushed,
 }
 
-impl<'a, 'repository> Export<'a, 'repository> {
+impl<'a, 'store> Export<'a, 'store> {
     /// `expected` is what the survey counted.
-    pub(super) fn new(forest: &'a mut Forest<'repository>, expected: u64, stop: &'a Stop) -> Self {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |age| age.as_secs());
-        let now = i64::try_from(now).unwrap_or(i64::MAX);
+    pub(super) fn new(forest: &'a mut Forest<'store>, expected: u64, share: Share, stop: &'a Stop) -> Self {
         Self {
             forest,
             stop,
-            now,
+            share,
             expected,
             path: Vec::new(),
             tally: Tally::default(),
@@ -93,7 +90,7 @@ impl<'a, 'repository> Export<'a, 'repository> {
     /// Writes `root` into `into`, which is empty.
     pub(super) fn run(
         mut self,
-        root: Oid,
+        root: ObjectId,
         into: &OwnedFd,
         base: Option<Base>,
     ) -> Result<(Tally, Unflushed), Trouble> {
@@ -111,7 +108,7 @@ impl<'a, 'repository> Export<'a, 'repository> {
         Ok((self.tally, self.unflushed))
     }
 
-    fn folder(&mut self, tree: Oid, into: BorrowedFd<'_>, base: Option<&Base>) -> Result<(), Trouble> {
+    fn folder(&mut self, tree: ObjectId, into: BorrowedFd<'_>, base: Option<&Base>) -> Result<(), Trouble> {
         let entries = self.forest.tree(tree, &self.path)?;
         let before = match base {
             Some(base) => self.forest.tree(base.tree, &self.path).ok(),
@@ -119,7 +116,7 @@ impl<'a, 'repository> Export<'a, 'repository> {
         };
         for entry in entries.iter() {
             self.next_entry()?;
-            self.path.push(entry.name.clone());
+            self.path.push(entry.name.to_vec());
             let old = before.as_ref().and_then(|old| find(old, &entry.name));
             self.make(entry, into, base.zip(old))?;
             self.path.pop();
@@ -149,8 +146,8 @@ impl<'a, 'repository> Export<'a, 'repository> {
         match entry.kind {
             Kind::Folder => self.subfolder(entry, into, base),
             Kind::Link => {
-                let target = self.forest.blob(entry, &self.path)?;
-                Ok(symlinkat(target.data(), into, &*entry.name)?)
+                let target = self.forest.target(entry, &self.path)?;
+                Ok(symlinkat(target.as_slice(), into, &*entry.name)?)
             }
             Kind::File { executable } => {
                 let same = base.filter(|(_, old)| *old == entry).map(|(base, _)| base);
@@ -174,68 +171,44 @@ impl<'a, 'repository> Export<'a, 'repository> {
         // Whatever the umask says: the application may run as somebody else.
         fchmod(&folder, mode)?;
         let base = base.and_then(|(base, old)| base.inner(old));
-        self.folder(entry.oid, folder.as_fd(), base.as_ref())
+        self.folder(entry.id, folder.as_fd(), base.as_ref())
     }
 
-    /// Links the file of the release before, if it is still as we wrote it. Anything odd: write it instead.
+    /// Takes the file of the release before, if it is still as we wrote it. Anything odd: write it instead.
     fn take_over(&mut self, entry: &Entry, executable: bool, into: BorrowedFd<'_>, base: &Base) -> bool {
-        if linkat(&base.folder, &*entry.name, into, &*entry.name, AtFlags::empty()).is_err() {
-            return false;
+        match self.share.take(base.folder.as_fd(), into, entry, executable) {
+            Taken::Not => false,
+            Taken::Linked(bytes) => self.count(bytes),
+            Taken::Cloned(bytes, file) => self.unflushed.note(file.as_fd()).is_ok() && self.count(bytes),
         }
-        if self.count_untouched(entry, executable, into) {
-            return true;
-        }
-        // If this fails, creating the file fails too and says so.
-        let _ = unlinkat(into, &*entry.name, UnlinkatFlags::NoRemoveDir);
-        false
     }
 
     /// Whether a file is still as we wrote it; if so, it counts as taken over.
     pub(super) fn count_untouched(&mut self, entry: &Entry, executable: bool, into: BorrowedFd<'_>) -> bool {
-        let untouched = fstatat(into, &*entry.name, AtFlags::AT_SYMLINK_NOFOLLOW)
+        fstatat(into, &*entry.name, AtFlags::AT_SYMLINK_NOFOLLOW)
             .ok()
-            .filter(|stat| {
-                let expected = SFlag::S_IFREG.bits() | permissions(executable).bits();
-                stat.st_mode == expected && stat.st_mtime_nsec == stamp(entry.oid)
-            });
-        let bytes = untouched.map(|stat| u64::try_from(stat.st_size).unwrap_or(0));
-        match bytes.filter(|bytes| self.tally.bytes + bytes <= self.forest.limits().bytes) {
-            Some(bytes) => {
-                self.tally.bytes += bytes;
-                self.tally.linked += 1;
-                true
-            }
-            None => false,
+            .filter(|stat| self.share.is_untouched(stat, entry, executable))
+            .is_some_and(|stat| self.count(u64::try_from(stat.st_size).unwrap_or(0)))
+    }
+
+    fn count(&mut self, bytes: u64) -> bool {
+        let fits = self.tally.bytes + bytes <= self.forest.limits().bytes;
+        if fits {
+            self.tally.bytes += bytes;
+            self.tally.linked += 1;
         }
+        fits
     }
 
     fn write(&mut self, entry: &Entry, executable: bool, into: BorrowedFd<'_>) -> Result<(), Trouble> {
-        let blob = self.forest.blob(entry, &self.path)?;
-        self.tally.bytes += blob.data().len() as u64;
-        if self.tally.bytes > self.forest.limits().bytes {
-            let reason = format!("brings the commit over {} bytes", self.forest.limits().bytes);
-            return Err(Trouble::refused(&self.path, reason));
-        }
-        let mode = permissions(executable);
+        let mode = self.share.mode(executable);
         let mut file = File::from(openat(into, &*entry.name, NEW_FILE, mode)?);
-        file.write_all(blob.data())?;
-        fchmod(&file, mode)?;
-        let time = TimeSpec::new(self.now, stamp(entry.oid));
-        futimens(&file, &time, &time)?;
+        let room = self.forest.limits().bytes.saturating_sub(self.tally.bytes);
+        let bytes = self.forest.copy(entry, room, &self.path, &mut file)?;
+        self.tally.bytes += bytes;
+        self.tally.written += bytes;
+        self.share.stamp(file.as_fd(), entry, executable)?;
         self.unflushed.note(file.as_fd())?;
         Ok(())
     }
-}
-
-/// Read-only: several releases share the file.
-fn permissions(executable: bool) -> Mode {
-    Mode::from_bits_truncate(if executable { 0o555 } else { 0o444 })
-}
-
-/// The nanoseconds of a file's time say which blob we wrote into it: writing to it in place loses them.
-fn stamp(oid: Oid) -> i64 {
-    let [a, b, c, d, ..] = *oid.as_bytes() else {
-        return 0;
-    };
-    i64::from(u32::from_be_bytes([a, b, c, d]) % 1_000_000_000)
 }

@@ -37,6 +37,16 @@ pub enum ShelfError {
         /// What was found.
         reason: String,
     },
+    /// The plugin that brings files did not.
+    #[error("the artifact source {source_name} does not bring {commit}: {why}")]
+    NotBrought {
+        /// Which plugin.
+        source_name: String,
+        /// Which revision.
+        commit: CommitId,
+        /// Why, in its own words or the agent's.
+        why: String,
+    },
     /// Another process has the shelf.
     #[error("{} is in use by another agent; give each member its own folder", .0.display())]
     InUse(PathBuf),
@@ -46,6 +56,14 @@ pub enum ShelfError {
     /// Asked to remove the current release.
     #[error("{0} is the current release and is not removed")]
     IsCurrent(CommitId),
+    /// What lies where the files are to appear is not to be touched.
+    #[error("the files cannot appear at {}: it {why}", path.display())]
+    Place {
+        /// Where.
+        path: PathBuf,
+        /// What is in the way, and what to do.
+        why: String,
+    },
     /// Told to give up, or out of time.
     #[error("stopped before the release was complete")]
     Stopped,
@@ -54,7 +72,7 @@ pub enum ShelfError {
 impl ShelfError {
     /// Whether this commit will never be accepted, however often it is tried.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Refused { .. })
+        matches!(self, Self::Refused { .. } | Self::Git(GitError::TooMuch { .. }))
     }
 
     pub(super) fn disk(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
@@ -79,6 +97,7 @@ pub(super) enum Trouble {
     Refused(Refusal),
     Damaged(String),
     Disk(io::Error),
+    Git(GitError),
     Stopped,
 }
 
@@ -103,8 +122,11 @@ impl From<io::Error> for Trouble {
     }
 }
 
-impl From<git2::Error> for Trouble {
-    fn from(error: git2::Error) -> Self {
-        Self::Damaged(error.message().to_owned())
+impl From<GitError> for Trouble {
+    fn from(error: GitError) -> Self {
+        match error {
+            GitError::Stopped { .. } => Self::Stopped,
+            error => Self::Git(error),
+        }
     }
 }

@@ -4,43 +4,23 @@
 //! costs nothing. It refuses to know the disk.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
 use std::rc::Rc;
 
-use git2::{ObjectType, Odb, Oid};
+use cartridge_agent_plan::artifacts::Limits;
+use cartridge_agent_plan::artifacts::object::{ObjectId, ObjectKind};
+use cartridge_agent_plan::artifacts::tree::{self, Entry, Kind};
 
 use super::fault::Trouble;
-use super::tree::{self, Entry, Kind};
+use crate::host::git::{NoObject, Store};
 
 /// Longest path that programs can open.
 const MAX_PATH_BYTES: u64 = 4000;
 /// Largest single tree object.
-const MAX_TREE_BYTES: usize = 32 << 20;
+const MAX_TREE_BYTES: u64 = 8 << 20;
 /// Longest target of a link.
-const MAX_LINK_BYTES: usize = 4000;
-
-/// How large a release may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Files, links and folders.
-    pub entries: u64,
-    /// Bytes in all files.
-    pub bytes: u64,
-    /// Bytes in one file: it is held in memory while it is verified.
-    pub file_bytes: u64,
-    /// Folders within folders.
-    pub depth: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            entries: 100_000,
-            bytes: 4 << 30,
-            file_bytes: 512 << 20,
-            depth: 64,
-        }
-    }
-}
+const MAX_LINK_BYTES: u64 = 4000;
 
 /// What a tree amounts to, everything below it included.
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,17 +34,17 @@ struct Size {
 }
 
 /// The trees of one repository, as far as they have been read.
-pub(super) struct Forest<'repository> {
-    odb: Odb<'repository>,
-    trees: BTreeMap<Oid, Rc<[Entry]>>,
-    sizes: BTreeMap<Oid, Size>,
+pub(super) struct Forest<'store> {
+    store: &'store Store,
+    trees: BTreeMap<ObjectId, Rc<[Entry]>>,
+    sizes: BTreeMap<ObjectId, Size>,
     limits: Limits,
 }
 
-impl<'repository> Forest<'repository> {
-    pub(super) fn new(odb: Odb<'repository>, limits: Limits) -> Self {
+impl<'store> Forest<'store> {
+    pub(super) fn new(store: &'store Store, limits: Limits) -> Self {
         Self {
-            odb,
+            store,
             trees: BTreeMap::new(),
             sizes: BTreeMap::new(),
             limits,
@@ -76,7 +56,7 @@ impl<'repository> Forest<'repository> {
     }
 
     /// Refuses a tree that holds anything hostile or too much; says how many entries it has.
-    pub(super) fn survey(&mut self, root: Oid) -> Result<u64, Trouble> {
+    pub(super) fn survey(&mut self, root: ObjectId) -> Result<u64, Trouble> {
         let size = self.size(root, &mut Vec::new())?;
         if size.climb > 0 {
             return Err(Trouble::refused(&[], "holds a link that leaves the commit"));
@@ -85,11 +65,13 @@ impl<'repository> Forest<'repository> {
     }
 
     /// The entries of a tree, refused as a whole if one of them is unacceptable.
-    pub(super) fn tree(&mut self, oid: Oid, path: &[Vec<u8>]) -> Result<Rc<[Entry]>, Trouble> {
-        if let Some(entries) = self.trees.get(&oid) {
+    pub(super) fn tree(&mut self, id: ObjectId, path: &[Vec<u8>]) -> Result<Rc<[Entry]>, Trouble> {
+        if let Some(entries) = self.trees.get(&id) {
             return Ok(entries.clone());
         }
-        let parsed = tree::parse(self.object(oid, ObjectType::Tree, MAX_TREE_BYTES, path)?.data());
+        let bytes = self.object(id, ObjectKind::Tree, MAX_TREE_BYTES, path)?;
+        let parsed = tree::parse(&bytes, self.limits.entries);
+        drop(bytes);
         let entries: Rc<[Entry]> = match parsed {
             Ok(entries) => entries.into(),
             Err((name, reason)) => {
@@ -97,49 +79,63 @@ impl<'repository> Forest<'repository> {
                 return Err(Trouble::refused(&path, reason));
             }
         };
-        self.trees.insert(oid, entries.clone());
+        self.trees.insert(id, entries.clone());
         Ok(entries)
     }
 
-    /// The bytes of a file or of a link's target; libgit2 verifies their hash.
-    pub(super) fn blob(&self, entry: &Entry, path: &[Vec<u8>]) -> Result<git2::OdbObject<'_>, Trouble> {
-        let most = match entry.kind {
-            Kind::Link => MAX_LINK_BYTES,
-            _ => usize::try_from(self.limits.file_bytes).unwrap_or(usize::MAX),
-        };
-        self.object(entry.oid, ObjectType::Blob, most, path)
+    /// The target of a link.
+    pub(super) fn target(&self, entry: &Entry, path: &[Vec<u8>]) -> Result<Vec<u8>, Trouble> {
+        self.object(entry.id, ObjectKind::Blob, MAX_LINK_BYTES, path)
+    }
+
+    /// Writes the bytes of a file, if they are no more than `room`; says how many they were.
+    pub(super) fn copy(
+        &self,
+        entry: &Entry,
+        room: u64,
+        path: &[Vec<u8>],
+        into: &mut File,
+    ) -> Result<u64, Trouble> {
+        let Limits {
+            bytes, file_bytes, ..
+        } = self.limits;
+        let mut size = 0;
+        let copied = self.store.copy(entry.id, file_bytes.min(room), |piece, whole| {
+            size = whole as u64;
+            into.write_all(piece)
+        });
+        match copied {
+            Ok(ObjectKind::Blob) => Ok(size),
+            Ok(found) => Err(is_another(path, ObjectKind::Blob, found)),
+            Err(NoObject::Larger(size)) if size <= file_bytes => Err(Trouble::refused(
+                path,
+                format!("brings the commit over {bytes} bytes"),
+            )),
+            Err(error) => Err(trouble(error, entry.id, file_bytes, path)),
+        }
     }
 
     fn object(
         &self,
-        oid: Oid,
-        kind: ObjectType,
-        most: usize,
+        id: ObjectId,
+        kind: ObjectKind,
+        most: u64,
         path: &[Vec<u8>],
-    ) -> Result<git2::OdbObject<'_>, Trouble> {
-        let (bytes, found) = self.odb.read_header(oid)?;
-        if found != kind {
-            return Err(Trouble::refused(
-                path,
-                format!("is said to be a {kind} but is a {found}"),
-            ));
+    ) -> Result<Vec<u8>, Trouble> {
+        match self.store.object(id, most) {
+            Ok((found, bytes)) if found == kind => Ok(bytes),
+            Ok((found, _)) => Err(is_another(path, kind, found)),
+            Err(error) => Err(trouble(error, id, most, path)),
         }
-        if bytes > most {
-            return Err(Trouble::refused(
-                path,
-                format!("has {bytes} bytes; at most {most} are accepted"),
-            ));
-        }
-        Ok(self.odb.read(oid)?)
     }
 
-    fn size(&mut self, oid: Oid, path: &mut Vec<Vec<u8>>) -> Result<Size, Trouble> {
-        if let Some(size) = self.sizes.get(&oid) {
+    fn size(&mut self, id: ObjectId, path: &mut Vec<Vec<u8>>) -> Result<Size, Trouble> {
+        if let Some(size) = self.sizes.get(&id) {
             return Ok(*size);
         }
         let mut size = Size::default();
-        for entry in self.tree(oid, path)?.iter() {
-            path.push(entry.name.clone());
+        for entry in self.tree(id, path)?.iter() {
+            path.push(entry.name.to_vec());
             let below = self.entry_size(entry, path)?;
             size.entries = size.entries.saturating_add(1).saturating_add(below.entries);
             size.path = size.path.max(entry.name.len() as u64 + 1 + below.path);
@@ -148,7 +144,7 @@ impl<'repository> Forest<'repository> {
             self.check(&size, path)?;
             path.pop();
         }
-        self.sizes.insert(oid, size);
+        self.sizes.insert(id, size);
         Ok(size)
     }
 
@@ -156,7 +152,7 @@ impl<'repository> Forest<'repository> {
         match entry.kind {
             Kind::File { .. } => Ok(Size::default()),
             Kind::Link => {
-                let climb = tree::climb(self.blob(entry, path)?.data());
+                let climb = tree::climb(&self.target(entry, path)?);
                 let climb = climb.map_err(|reason| Trouble::refused(path, reason))?;
                 if climb >= path.len() {
                     return Err(Trouble::refused(path, "is a link that leaves the commit"));
@@ -171,7 +167,7 @@ impl<'repository> Forest<'repository> {
                 if path.len() > self.limits.depth {
                     return Err(Trouble::refused(path, self.too_deep()));
                 }
-                let below = self.size(entry.oid, path)?;
+                let below = self.size(entry.id, path)?;
                 Ok(Size {
                     climb: below.climb.saturating_sub(1),
                     depth: below.depth + 1,
@@ -200,5 +196,24 @@ impl<'repository> Forest<'repository> {
 
     fn too_deep(&self) -> String {
         format!("has folders more than {} deep", self.limits.depth)
+    }
+}
+
+fn is_another(path: &[Vec<u8>], said: ObjectKind, found: ObjectKind) -> Trouble {
+    Trouble::refused(
+        path,
+        format!("is said to be a {} but is a {}", said.name(), found.name()),
+    )
+}
+
+fn trouble(error: NoObject, id: ObjectId, most: u64, path: &[Vec<u8>]) -> Trouble {
+    match error {
+        NoObject::Missing => Trouble::Damaged(format!("object {id} is missing")),
+        NoObject::Forged => Trouble::Damaged(format!("object {id} is not what its hash says")),
+        NoObject::Larger(bytes) => {
+            Trouble::refused(path, format!("has {bytes} bytes; at most {most} are accepted"))
+        }
+        NoObject::Unwritten(error) => Trouble::Disk(error),
+        NoObject::Git(error) => error.into(),
     }
 }

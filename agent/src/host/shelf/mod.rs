@@ -14,24 +14,32 @@ mod export;
 mod failpoint;
 mod fault;
 mod forest;
-mod names;
+mod heal;
+mod incoming;
+mod place;
+mod placed;
 mod remake;
+mod share;
 mod stage;
-mod tree;
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use cartridge_agent_plan::release::{Move, ShelfState};
+pub use cartridge_agent_plan::artifacts::Limits;
+use cartridge_agent_plan::layout::Layout;
+use cartridge_agent_plan::release::{Move, ReleaseFiles, ShelfState};
 use cartridge_protocol::CommitId;
 
 use super::git::{Remote, Stop};
 use failpoint::point;
 pub use fault::{Refusal, ShelfError};
-pub use forest::Limits;
+pub use incoming::Incoming;
+pub use place::Place;
+use place::Stand;
+pub use placed::Placed;
 
 const RELEASES: &str = "releases";
 const REPOSITORY: &str = "repository";
@@ -44,7 +52,13 @@ const PART: &str = ".part";
 #[derive(Clone, Debug)]
 pub struct Shelf {
     root: PathBuf,
+    /// The link to the current release.
+    current: PathBuf,
     limits: Limits,
+    files: ReleaseFiles,
+    place: Option<Place>,
+    fresh: Duration,
+    verified: heal::Verified,
     _lock: Arc<File>,
 }
 
@@ -71,16 +85,40 @@ impl Shelf {
             Err(fs::TryLockError::WouldBlock) => return Err(ShelfError::InUse(root.to_path_buf())),
             Err(fs::TryLockError::Error(error)) => return Err(ShelfError::disk("lock", &path)(error)),
         }
+        incoming::clear(root);
         Ok(Self {
             root: root.to_path_buf(),
+            current: root.join(CURRENT),
             limits,
+            files: ReleaseFiles::default(),
+            place: None,
+            fresh: heal::FRESH,
+            verified: heal::Verified::default(),
             _lock: Arc::new(lock),
         })
     }
 
+    /// The same shelf, from now on with such files in its releases.
+    pub fn with_files(mut self, files: ReleaseFiles) -> Self {
+        self.files = files;
+        self
+    }
+
+    /// The same shelf, whose files appear elsewhere too.
+    pub fn with_place(mut self, place: Place) -> Self {
+        self.place = Some(place);
+        self
+    }
+
+    /// The same shelf, which looks over every release before it becomes current unless it was written this recently.
+    pub fn with_fresh(mut self, fresh: Duration) -> Self {
+        self.fresh = fresh;
+        self
+    }
+
     /// Where the current release is to be found: a link whose target changes in one instant.
     pub fn current_path(&self) -> PathBuf {
-        self.root.join(CURRENT)
+        self.current.clone()
     }
 
     /// Where a release is, or would be.
@@ -113,8 +151,16 @@ impl Shelf {
         let whole: Vec<CommitId> = whole.into_iter().map(|(_, commit)| commit).collect();
         let current = self.linked().filter(|commit| whole.contains(commit));
         let leftover_link = self.root.join(NEW_LINK).symlink_metadata().is_ok();
+        let misplaced = match current
+            .as_ref()
+            .and_then(|current| self.stand().zip(Some(current)))
+        {
+            Some((stand, current)) => !stand.stands(&self.release_path(current))?,
+            None => false,
+        };
         Ok(ShelfState {
             current,
+            misplaced,
             whole,
             parts,
             leftover_link,
@@ -124,13 +170,72 @@ impl Shelf {
     /// Carries out one move. Blocks: call it where blocking is allowed.
     pub fn carry_out(&self, step: &Move, remote: &Remote, stop: &Stop) -> Result<(), ShelfError> {
         match step {
-            Move::ClearLink => self.clear_link(),
-            Move::ClearPart(commit) => self.clear_part(commit),
             Move::Stage(commit) => self.stage(commit, None, remote, stop),
             Move::Remake { old, new } => self.stage(new, Some(old), remote, stop),
-            Move::Switch(commit) => self.switch(commit),
+            Move::Switch(commit) => {
+                self.heal(commit, remote, stop)?;
+                self.tidy(step)
+            }
+            other => self.tidy(other),
+        }
+    }
+
+    /// Carries out a move for which nothing has to be fetched, and nothing is looked over.
+    pub fn tidy(&self, step: &Move) -> Result<(), ShelfError> {
+        match step {
+            Move::ClearLink => self.clear_link(),
+            Move::ClearPart(commit) => self.clear_part(commit),
+            Move::Switch(commit) => {
+                let layout = self.prepare(commit)?;
+                self.switch(commit)?;
+                self.clear_names(layout)
+            }
+            Move::Place(commit) => {
+                let layout = self.prepare(commit)?;
+                self.clear_names(layout)
+            }
             Move::Prune(commit) => self.prune(commit),
+            Move::Stage(commit) | Move::Remake { new: commit, .. } => {
+                Err(ShelfError::NotWhole(commit.clone()))
+            }
             Move::Nothing => Ok(()),
+        }
+    }
+
+    /// Removes everything: the place first, so that nobody sees half of it; what was set aside there comes back.
+    /// Safe to be interrupted in and repeated.
+    pub fn vacate(self) -> Result<(), ShelfError> {
+        point("vacate.before");
+        if let Some(stand) = self.stand() {
+            stand.remove()?;
+        }
+        point("vacate.middle");
+        match fs::remove_dir_all(&self.root) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(ShelfError::disk("remove", &self.root)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn stand(&self) -> Option<Stand<'_>> {
+        let place = self.place.as_ref()?;
+        let current = &self.current;
+        Some(Stand { place, current })
+    }
+
+    fn prepare(&self, commit: &CommitId) -> Result<Option<Layout>, ShelfError> {
+        let release = self.release_path(commit);
+        if !release.is_dir() {
+            return Err(ShelfError::NotWhole(commit.clone()));
+        }
+        self.stand().map(|stand| stand.prepare(&release)).transpose()
+    }
+
+    fn clear_names(&self, layout: Option<Layout>) -> Result<(), ShelfError> {
+        match (self.stand(), layout) {
+            (Some(stand), Some(layout)) => stand.tidy(&layout),
+            _ => Ok(()),
         }
     }
 

@@ -11,7 +11,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use git2::Oid;
+use cartridge_agent_plan::artifacts::object::ObjectId;
+use cartridge_agent_plan::artifacts::tree::{Entry, Kind, find};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, openat, readlinkat, renameat};
 use nix::sys::stat::{Mode, SFlag, fchmod, fstat, fstatat};
@@ -20,7 +21,6 @@ use nix::unistd::{UnlinkatFlags, fsync, syncfs, unlinkat};
 use super::export::{Base, Export, FOLDER, Tally};
 use super::failpoint::point;
 use super::fault::Trouble;
-use super::tree::{Entry, Kind, find};
 
 /// Most files and folders that are flushed one by one; more are flushed with the whole file system.
 const MOST_FLUSHED: usize = 64;
@@ -64,9 +64,9 @@ impl Export<'_, '_> {
     /// Makes `root` in `into`, which is empty, out of what lies in `old`, which was `before`.
     pub(super) fn remake(
         mut self,
-        root: Oid,
+        root: ObjectId,
         into: &OwnedFd,
-        (before, old): (Oid, &OwnedFd),
+        (before, old): (ObjectId, &OwnedFd),
         base: Option<Base>,
     ) -> Result<(Tally, Unflushed), Trouble> {
         let wanted = self.forest.tree(root, &self.path)?;
@@ -84,10 +84,22 @@ impl Export<'_, '_> {
         self.finished()
     }
 
+    /// Makes `folder`, which should be `root`, that again.
+    pub(super) fn mend_all(
+        mut self,
+        root: ObjectId,
+        folder: &OwnedFd,
+    ) -> Result<(Tally, Unflushed), Trouble> {
+        self.unflushed = Unflushed::default();
+        readable(folder)?;
+        self.mend(root, Some(root), folder.as_fd(), None)?;
+        self.finished()
+    }
+
     fn mend(
         &mut self,
-        tree: Oid,
-        before: Option<Oid>,
+        tree: ObjectId,
+        before: Option<ObjectId>,
         folder: BorrowedFd<'_>,
         base: Option<&Base>,
     ) -> Result<(), Trouble> {
@@ -98,13 +110,14 @@ impl Export<'_, '_> {
         let mut changed = false;
         for name in there.iter().filter(|name| find(&entries, name).is_none()) {
             remove(folder, name)?;
+            self.tally.changed += 1;
             changed = true;
         }
         for entry in entries.iter() {
             self.next_entry()?;
-            self.path.push(entry.name.clone());
+            self.path.push(entry.name.to_vec());
             let was = known.as_ref().and_then(|known| find(known, &entry.name));
-            let present = there.contains(&entry.name);
+            let present = there.contains(&*entry.name);
             let old = of_base.as_ref().and_then(|old| find(old, &entry.name));
             let base = base.zip(old);
             if !(present && self.keep(entry, was, folder, base)?) {
@@ -112,6 +125,7 @@ impl Export<'_, '_> {
                     remove(folder, &entry.name)?;
                 }
                 self.make(entry, folder, base)?;
+                self.tally.changed += 1;
                 changed = true;
             }
             self.path.pop();
@@ -136,24 +150,30 @@ impl Export<'_, '_> {
                 Ok(was == Some(entry) && self.count_untouched(entry, executable, folder))
             }
             Kind::Link => {
-                let target = self.forest.blob(entry, &self.path)?;
-                Ok(readlinkat(folder, &*entry.name).is_ok_and(|there| there.as_bytes() == target.data()))
+                let target = self.forest.target(entry, &self.path)?;
+                Ok(readlinkat(folder, &*entry.name).is_ok_and(|there| there.as_bytes() == target.as_slice()))
             }
             Kind::Folder => {
                 let Ok(inner) = openat(folder, &*entry.name, FOLDER, Mode::empty()) else {
                     return Ok(false);
                 };
-                let mode = Mode::from_bits_truncate(0o755);
-                if fstat(&inner)?.st_mode != SFlag::S_IFDIR.bits() | mode.bits() {
-                    fchmod(&inner, mode)?;
-                }
-                let before = was.filter(|was| was.kind == Kind::Folder).map(|was| was.oid);
+                readable(&inner)?;
+                let before = was.filter(|was| was.kind == Kind::Folder).map(|was| was.id);
                 let base = base.and_then(|(base, old)| base.inner(old));
-                self.mend(entry.oid, before, inner.as_fd(), base.as_ref())?;
+                self.mend(entry.id, before, inner.as_fd(), base.as_ref())?;
                 Ok(true)
             }
         }
     }
+}
+
+/// Whatever was done to it.
+fn readable(folder: &OwnedFd) -> Result<(), Errno> {
+    let mode = Mode::from_bits_truncate(0o755);
+    if fstat(folder)?.st_mode != SFlag::S_IFDIR.bits() | mode.bits() {
+        fchmod(folder, mode)?;
+    }
+    Ok(())
 }
 
 /// A folder's names. It is open already: no name is followed to it.

@@ -3,22 +3,27 @@
 //! It refuses to know whether the release will ever be current.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
+use cartridge_agent_plan::artifacts::commit;
+use cartridge_agent_plan::artifacts::object::{ObjectId, ObjectKind};
 use cartridge_protocol::CommitId;
-use git2::{Oid, Repository};
 use nix::sys::stat::{Mode, fchmod};
 
 use super::export::{Base, Export, Tally};
 use super::failpoint::point;
 use super::fault::{ShelfError, Trouble};
 use super::forest::Forest;
+use super::share::Share;
 use super::{RELEASES, REPOSITORY, Shelf, flush_folder};
-use crate::host::git::{self, Remote, Stop};
+use crate::host::git::{GitError, NoObject, Remote, Stop, Store};
 
 /// Packs in the local repository before it is fetched anew instead of growing.
-const MAX_PACKS: usize = 40;
+const MAX_PACKS: u64 = 40;
+/// Longest commit.
+const MAX_COMMIT_BYTES: u64 = 1 << 20;
 
 impl Shelf {
     /// Fetches and writes `commit`; afterwards it is whole, or there is nothing of it. It is made out of `old`
@@ -37,7 +42,15 @@ impl Shelf {
             return Ok(());
         }
         self.clear_part(commit)?;
-        let sealed = self.fetch_write_seal(commit, old, remote, stop);
+        let mut sealed = self.fetch_write_seal(commit, old, remote, stop);
+        if let Err(ShelfError::Git(GitError::TooMuch { reason, .. })) = &sealed
+            && self.has_packs()
+        {
+            // Into an empty repository large files come whole, not as differences that take much memory to read.
+            tracing::info!(reason, "the commit is fetched anew, as a whole");
+            self.throw_away(reason);
+            sealed = self.fetch_write_seal(commit, old, remote, stop);
+        }
         // SAFETY: hands free memory back to the machine. A fetch needs much, and the next may be days away.
         unsafe { libc::malloc_trim(0) };
         sealed
@@ -51,14 +64,20 @@ impl Shelf {
         stop: &Stop,
     ) -> Result<(), ShelfError> {
         point("fetch.before");
-        let repository = self.fetched(commit, remote, stop)?;
+        let store = self.fetched(commit, remote, stop)?;
         point("fetch.after");
-        let written = self.write(&repository, commit, old, stop);
+        let written = self.write(&store, commit, old, stop);
+        // Its memory, too, is given back before anything else happens.
+        drop(store);
         let sealed = written.and_then(|tally| self.seal(commit).map(|()| tally));
         match &sealed {
-            Ok(tally) => tracing::info!(
-                %commit, files = tally.entries, bytes = tally.bytes, linked = tally.linked, "release staged"
-            ),
+            Ok(tally) => {
+                self.verified(commit);
+                tracing::info!(
+                    %commit, files = tally.entries, bytes = tally.bytes, kept = tally.linked,
+                    written = tally.written, "release staged"
+                );
+            }
             // Make room at once: the disk may be full. What cannot be removed now is the next move's work.
             Err(_) => self.clear_part(commit).unwrap_or_default(),
         }
@@ -69,65 +88,62 @@ impl Shelf {
         sealed.map(|_| ())
     }
 
-    fn fetched(&self, commit: &CommitId, remote: &Remote, stop: &Stop) -> Result<Repository, ShelfError> {
+    fn fetched(&self, commit: &CommitId, remote: &Remote, stop: &Stop) -> Result<Store, ShelfError> {
         let path = self.root.join(REPOSITORY);
-        let repository = match git::open_bare(&path) {
-            Ok(repository) => repository,
-            Err(error) => return Err(self.throw_away(&error.to_string())),
+        let mut store = match Store::open(&path, remote, stop) {
+            Ok(store) => store,
+            Err(error) => return Err(self.judge(error)),
         };
-        if git::has(&repository, commit) {
-            return Ok(repository);
+        let known = store.knows(commit, remote).map_err(|error| self.judge(error))?;
+        if known {
+            return Ok(store);
         }
-        drop(repository);
-        if tidy(&path.join("objects/pack")) > MAX_PACKS {
+        if store.packs() > MAX_PACKS {
+            drop(store);
             fs::remove_dir_all(&path).map_err(ShelfError::disk("remove", &path))?;
+            store = Store::open(&path, remote, stop)?;
         }
-        let repository = git::open_bare(&path)?;
-        match git::fetch(&repository, remote, commit, stop) {
-            Ok(()) => Ok(repository),
-            Err(error) => {
-                if error.may_be_local() {
-                    tracing::warn!(%error, "the local repository is removed, to be fetched anew");
-                    self.throw_away("it could not take a fetch");
-                }
-                Err(error.into())
-            }
+        match store.fetch(remote, commit, stop) {
+            Ok(()) => Ok(store),
+            Err(error) => Err(self.judge(error)),
         }
+    }
+
+    /// Whether anything was ever fetched.
+    fn has_packs(&self) -> bool {
+        let packs = self.root.join(REPOSITORY).join("objects/pack");
+        fs::read_dir(packs).is_ok_and(|mut packs| packs.next().is_some())
+    }
+
+    /// If our own copy may be what is damaged, it goes.
+    fn judge(&self, error: GitError) -> ShelfError {
+        if error.may_be_local() {
+            tracing::warn!(%error, "the local repository is removed, to be fetched anew");
+            self.throw_away("it could not be used");
+        }
+        error.into()
     }
 
     fn write(
         &self,
-        repository: &Repository,
+        store: &Store,
         commit: &CommitId,
         old: Option<&CommitId>,
         stop: &Stop,
     ) -> Result<Tally, ShelfError> {
         let part = self.part_path(commit);
-        let explain = |trouble| match trouble {
-            Trouble::Refused(refusal) => ShelfError::Refused {
-                commit: commit.clone(),
-                refusal,
-            },
-            Trouble::Damaged(reason) => self.throw_away(&reason),
-            Trouble::Disk(source) => ShelfError::Disk {
-                what: "write a release to",
-                path: part.clone(),
-                source,
-            },
-            Trouble::Stopped => ShelfError::Stopped,
-        };
-        let odb = |error: git2::Error| explain(error.into());
-        let root = tree_of(repository, commit).map_err(odb)?;
-        let mut forest = Forest::new(repository.odb().map_err(odb)?, self.limits);
+        let explain = |trouble| self.explain(trouble, commit, &part);
+        let root = tree_of(store, commit).map_err(explain)?;
+        let mut forest = Forest::new(store, self.limits);
         let expected = forest.survey(root).map_err(explain)?;
 
         fs::create_dir(&part).map_err(ShelfError::disk("make", &part))?;
         point("stage.before");
         let folder: OwnedFd = File::open(&part).map_err(ShelfError::disk("open", &part))?.into();
         fchmod(&folder, Mode::from_bits_truncate(0o755)).map_err(|error| explain(error.into()))?;
-        let base = self.base(repository);
-        let export = Export::new(&mut forest, expected, stop);
-        let (tally, unflushed) = match self.retired(repository, old)? {
+        let base = self.base(store);
+        let export = Export::new(&mut forest, expected, Share::new(self.files), stop);
+        let (tally, unflushed) = match self.retired(store, old)? {
             Some((tree, old)) => export.remake(root, &folder, (tree, &old), base),
             None => export.run(root, &folder, base),
         }
@@ -140,16 +156,33 @@ impl Shelf {
         Ok(tally)
     }
 
+    pub(super) fn explain(&self, trouble: Trouble, commit: &CommitId, place: &Path) -> ShelfError {
+        match trouble {
+            Trouble::Refused(refusal) => ShelfError::Refused {
+                commit: commit.clone(),
+                refusal,
+            },
+            Trouble::Damaged(reason) => self.throw_away(&reason),
+            Trouble::Git(error) => self.judge(error),
+            Trouble::Disk(source) => ShelfError::Disk {
+                what: "write a release to",
+                path: place.to_path_buf(),
+                source,
+            },
+            Trouble::Stopped => ShelfError::Stopped,
+        }
+    }
+
     /// The release to make another one out of, no longer whole, if its commit is still known.
     fn retired(
         &self,
-        repository: &Repository,
+        store: &Store,
         old: Option<&CommitId>,
-    ) -> Result<Option<(Oid, OwnedFd)>, ShelfError> {
+    ) -> Result<Option<(ObjectId, OwnedFd)>, ShelfError> {
         let Some(old) = old.filter(|old| self.release_path(old).is_dir()) else {
             return Ok(None);
         };
-        let Ok(tree) = tree_of(repository, old) else {
+        let Ok(tree) = tree_of(store, old) else {
             return Ok(None);
         };
         point("remake.before");
@@ -161,17 +194,17 @@ impl Shelf {
     }
 
     /// The release to take files over from: the current one, else the newest whose commit is still known.
-    fn base(&self, repository: &Repository) -> Option<Base> {
+    fn base(&self, store: &Store) -> Option<Base> {
         let state = self.state().ok()?;
         let candidates = state.current.iter().chain(state.whole.iter().rev());
         candidates.into_iter().find_map(|commit| {
-            let tree = tree_of(repository, commit).ok()?;
+            let tree = tree_of(store, commit).ok()?;
             let folder = File::open(self.release_path(commit)).ok()?.into();
             Some(Base { tree, folder })
         })
     }
 
-    fn seal(&self, commit: &CommitId) -> Result<(), ShelfError> {
+    pub(super) fn seal(&self, commit: &CommitId) -> Result<(), ShelfError> {
         let release = self.release_path(commit);
         point("seal.before");
         fs::rename(self.part_path(commit), &release).map_err(ShelfError::disk("seal", &release))?;
@@ -182,35 +215,39 @@ impl Shelf {
     }
 
     /// The repository is only a cache: when it is damaged, it goes.
-    fn throw_away(&self, reason: &str) -> ShelfError {
+    pub(super) fn throw_away(&self, reason: &str) -> ShelfError {
         let path = self.root.join(REPOSITORY);
         match fs::remove_dir_all(&path) {
-            Ok(()) => ShelfError::Damaged {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                ShelfError::disk("remove the damaged repository", &path)(error)
+            }
+            _ => ShelfError::Damaged {
                 reason: reason.to_owned(),
             },
-            Err(error) => ShelfError::disk("remove the damaged repository", &path)(error),
         }
     }
 }
 
-fn tree_of(repository: &Repository, commit: &CommitId) -> Result<Oid, git2::Error> {
-    Ok(repository.find_commit(Oid::from_str(commit.as_str())?)?.tree_id())
-}
-
-/// Removes what interrupted fetches left among the packs; says how many packs there are.
-fn tidy(packs: &Path) -> usize {
-    let Ok(entries) = fs::read_dir(packs) else {
-        return 0;
+pub(super) fn tree_of(store: &Store, commit: &CommitId) -> Result<ObjectId, Trouble> {
+    let unusable = |reason: &str| Trouble::Damaged(format!("commit {commit}: {reason}"));
+    let id = commit
+        .as_str()
+        .parse()
+        .map_err(|_| unusable("is not named by SHA-1"))?;
+    let (kind, bytes) = match store.object(id, MAX_COMMIT_BYTES) {
+        Ok(found) => found,
+        Err(NoObject::Git(error)) => return Err(error.into()),
+        Err(NoObject::Larger(bytes)) => {
+            return Err(Trouble::refused(&[], format!("is a commit of {bytes} bytes")));
+        }
+        Err(_) => return Err(unusable("is not there, or not what its hash says")),
     };
-    let mut count = 0;
-    for entry in entries.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if name.ends_with(".pack") {
-            count += 1;
-        } else if !name.ends_with(".idx") && !name.ends_with(".keep") {
-            // A leftover that cannot be removed only takes room.
-            let _ = fs::remove_file(entry.path());
-        }
+    if kind != ObjectKind::Commit {
+        return Err(Trouble::refused(
+            &[],
+            format!("is a {} and no commit", kind.name()),
+        ));
     }
-    count
+    let commit = commit::parse(&bytes).map_err(|reason| Trouble::refused(&[], reason))?;
+    Ok(commit.tree)
 }

@@ -113,7 +113,7 @@ pub(super) fn ignorance(moment: &Moment<'_>) -> Result<(), Broken> {
     };
     let all = serving(moment.world, cluster).count();
     let fresh = serving(moment.world, cluster)
-        .filter(|member| heard(moment, &member.id, Millis::from_secs(5)))
+        .filter(|member| heard(moment, &member.id, Millis::from_secs(15)))
         .count();
     if fresh * 5 < all * 4 {
         let problem = format!(

@@ -2,10 +2,13 @@
 
 use cartridge_protocol::Millis;
 
-/// A member heard within this time is fresh: three publish intervals, five seconds at least.
-pub const FRESH: Millis = Millis::from_secs(5);
-/// A serving member not heard for longer is lost, unless a brake holds.
-pub const SILENCE: Millis = Millis::from_secs(15);
+/// A member heard within this time is fresh: three of [`crate::desired::PUBLISH_INTERVAL_MS`] (S8).
+pub const FRESH: Millis = Millis::from_secs(15);
+/// A balancer's reading is fresh within this time: its interval is shorter, and scaling waits for it.
+pub const BALANCER_FRESH: Millis = Millis::from_secs(5);
+/// A serving member not heard for longer is lost, unless a brake holds. One publish interval more than [`FRESH`]:
+/// where all fall silent at once, all are known to be silent before the first is judged (S9).
+pub const SILENCE: Millis = Millis::from_secs(20);
 /// Most time in one attempt to start, in waiting for the agent, and in becoming ready; each by itself.
 pub const START: Millis = Millis::from_secs(120);
 /// Attempts to start a member before another one takes its place.

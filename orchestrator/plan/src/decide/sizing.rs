@@ -9,7 +9,7 @@ use cartridge_protocol::{ApplicationId, ClusterId, Millis};
 use super::draft::Draft;
 use super::groups::{self, Layout};
 use super::hearing;
-use super::limits::FRESH;
+use super::limits::BALANCER_FRESH;
 use crate::blueprint::AutoscalingPolicy;
 use crate::scale::{self, Input, MemberLoad, Scaling};
 use crate::world::{Cluster, MemberPhase, Role};
@@ -154,7 +154,7 @@ fn ask(draft: &Draft<'_>, cluster: &Cluster, policy: &AutoscalingPolicy, layout:
         .filter(|np| world.balancer_lives(&cluster.application, np))
         .map(|np| draft.seen.clusters.get(&(cluster.id.clone(), np.clone())))
         .collect();
-    let fresh = |heard: Millis| draft.now.since(heard) <= FRESH;
+    let fresh = |heard: Millis| draft.now.since(heard) <= BALANCER_FRESH;
     let nothing = crate::observe::Window::default();
     scale::scale(&Input {
         policy,

@@ -1,14 +1,14 @@
 //! Who was heard lately (S8).
 //!
-//! It refuses to know what the figures say. "Lately" is three of the member's own publishing intervals, at least
-//! five seconds and at most 45.
+//! It refuses to know what the figures say. "Lately" is three of the member's own publishing intervals as seen, but
+//! at least three of those that it was told to keep: it publishes more often while its figures move.
 
 use cartridge_protocol::Millis;
 
 use super::{Freeze, HEARD_SHARE, Input, MemberLoad};
 use crate::observe::Window;
 
-const LEAST: Millis = Millis::from_secs(5);
+const LEAST: Millis = crate::decide::limits::FRESH;
 const MOST: Millis = Millis::from_secs(45);
 
 /// Why nothing may shrink, if too little was heard.

@@ -37,6 +37,8 @@ pub struct Agent {
     /// When it was first told to stop.
     pub told_to_stop: Option<Millis>,
     sequence: u64,
+    /// What it said last, and until when that is enough.
+    pub told: Option<(Status, Millis)>,
     switching: Option<(Millis, CommitId)>,
     tried: Option<(CommitId, u64)>,
     stops: Option<Millis>,
@@ -62,6 +64,7 @@ impl Agent {
             table: None,
             told_to_stop: None,
             sequence: 0,
+            told: None,
             switching: None,
             tried: None,
             stops: None,
@@ -229,16 +232,23 @@ impl Agent {
         })
     }
 
-    pub fn say(&mut self, demand: f64, now: Millis) -> Said {
+    /// At once what is new, and the same again once per publish interval.
+    pub fn say(&mut self, demand: f64, now: Millis) -> Option<Said> {
+        let same = |(status, until): &(Status, Millis)| *status == self.status && now < *until;
+        if self.told.as_ref().is_some_and(same) {
+            return None;
+        }
+        let interval = self.desired.as_ref().map_or(1000, |d| d.publish_interval_ms);
+        self.told = Some((self.status.clone(), now.plus(Millis(interval))));
         self.sequence += 1;
-        Said {
+        Some(Said {
             member: self.member.clone(),
             incarnation: self.incarnation,
             sequence: self.sequence,
             credential: self.credential.clone(),
             status: self.status.clone(),
             reading: self.reading(demand, now),
-        }
+        })
     }
 
     /// Whether its table sends new requests to that member.

@@ -153,7 +153,7 @@ impl Sim {
             }
             agent.live(self.now, &self.repository);
             if agent.joined && !agent.exited {
-                said.push(agent.say(share, self.now));
+                said.extend(agent.say(share, self.now));
             }
         }
         for said in said {
@@ -161,6 +161,9 @@ impl Sim {
             let delay = self.chance.below(1 + self.faults.delay_ms);
             if reachable && !lost {
                 self.up.push((self.now.plus(Millis(delay)), said));
+            } else if let Some(agent) = self.agents.get_mut(&said.member) {
+                // Nobody answered it: it says it again.
+                agent.told = None;
             }
         }
     }

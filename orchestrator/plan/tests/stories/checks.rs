@@ -120,7 +120,7 @@ fn shrinking_while_members_are_silent_is_refused() {
     for number in [1, 2] {
         sim.agents.get_mut(&member(number)).unwrap().paused = cartridge_protocol::Millis(u64::MAX);
     }
-    sim.seconds(7);
+    sim.seconds(17);
     assert_eq!(refused(&sim, vec![resize(4, 3)]), "S8 ignorance freezes");
     assert_eq!(refused(&sim, vec![drain(3)]), "S8 ignorance freezes");
 }

@@ -141,14 +141,19 @@ fn nothing_shrinks_while_members_are_silent() {
     sim.demand = 1.0;
     // Two of five fall silent again and again, never long enough to be replaced.
     let begun = sim.orchestrator.journal.len();
+    for agent in sim.agents.values_mut() {
+        agent.told = None;
+    }
+    sim.seconds(1);
     for _ in 0..20 {
         for number in [2, 3] {
             let member = MemberId::new(format!("shop.web.php.domain-{number}")).unwrap();
-            sim.agents.get_mut(&member).unwrap().paused = sim.now.plus(Millis::from_secs(12));
+            sim.agents.get_mut(&member).unwrap().paused = sim.now.plus(Millis::from_secs(25));
         }
-        sim.seconds(7);
+        sim.seconds(18);
         for agent in sim.agents.values_mut() {
             agent.paused = Millis::ZERO;
+            agent.told = None;
         }
         sim.seconds(1);
     }

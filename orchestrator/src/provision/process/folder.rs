@@ -27,6 +27,9 @@ struct Made {
     instance: String,
     address: std::net::IpAddr,
     ports: std::collections::BTreeMap<String, u16>,
+    /// Where its cgroups are, were they ever made.
+    #[serde(default)]
+    cgroups: Vec<PathBuf>,
 }
 
 fn at(path: &Path) -> impl FnOnce(std::io::Error) -> ProvisionError + '_ {
@@ -55,8 +58,8 @@ impl Folder {
         builder.create(self.state()).map_err(at(&self.path))
     }
 
-    /// What was decided for this life before, so that asking again gives the same answer.
-    pub(super) fn made(&self) -> Result<Option<Ensured>, ProvisionError> {
+    /// What was decided for this life before, so that asking again gives the same answer; and its cgroups.
+    pub(super) fn made(&self) -> Result<Option<(Ensured, Vec<PathBuf>)>, ProvisionError> {
         let path = self.path.join("instance.json");
         let text = match std::fs::read(&path) {
             Ok(text) => text,
@@ -65,11 +68,12 @@ impl Folder {
         };
         let made: Made =
             serde_json::from_slice(&text).map_err(|e| ProvisionError(format!("{}: {e}", path.display())))?;
-        Ok(Some(Ensured {
+        let ensured = Ensured {
             instance: made.instance,
             address: made.address,
             ports: made.ports,
-        }))
+        };
+        Ok(Some((ensured, made.cgroups)))
     }
 
     /// How long nothing was added or removed here.
@@ -79,11 +83,12 @@ impl Folder {
     }
 
     /// Durable before anything is started.
-    pub(super) fn write_made(&self, made: &Ensured) -> Result<(), ProvisionError> {
+    pub(super) fn write_made(&self, made: &Ensured, cgroups: &[PathBuf]) -> Result<(), ProvisionError> {
         let made = Made {
             instance: made.instance.clone(),
             address: made.address,
             ports: made.ports.clone(),
+            cgroups: cgroups.to_vec(),
         };
         let path = self.path.join("instance.json");
         let text = serde_json::to_vec(&made).expect("text, addresses and numbers are always JSON");
@@ -133,7 +138,8 @@ pub(super) fn all(members: &Path) -> Result<Vec<Folder>, ProvisionError> {
     Ok(folders)
 }
 
-fn life(name: &str) -> Option<Life> {
+/// The life that a folder is named after.
+pub(super) fn life(name: &str) -> Option<Life> {
     let (member, incarnation) = name.rsplit_once('.')?;
     Some((MemberId::new(member).ok()?, incarnation.parse().ok()?))
 }

@@ -23,6 +23,8 @@ pub(super) fn parameters(
     parameters.set(key::INCARNATION, spec.incarnation.to_string());
     parameters.set(key::INSTALLATION, &spec.installation);
     parameters.set(key::ADDRESS, made.address.to_string());
+    // Others live on this machine, too.
+    parameters.set(key::SCOPE, "member");
     if settings.allow_file_repositories {
         parameters.set(key::ALLOW_FILE_REPOSITORIES, "true");
     }

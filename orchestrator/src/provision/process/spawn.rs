@@ -1,5 +1,6 @@
 //! Starts an agent that outlives us: own session, no terminal, its output in a file.
 
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::Stdio;
 
 use tokio::process::{Child, Command};
@@ -11,12 +12,13 @@ use crate::provision::ProvisionError;
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Starts it.
+/// Starts it, in the cgroups whose entries are given.
 pub(super) fn agent(
     settings: &Settings,
     folder: &Folder,
     tag: &str,
     life: &Life,
+    entries: Vec<OwnedFd>,
 ) -> Result<Child, ProvisionError> {
     let log = folder.log()?;
     let also = log.try_clone().map_err(|e| ProvisionError(e.to_string()))?;
@@ -34,9 +36,16 @@ pub(super) fn agent(
         .stdout(log)
         .stderr(also)
         .kill_on_drop(false);
-    // SAFETY: setsid is async-signal-safe and touches no memory of ours.
+    // SAFETY: setsid and write are async-signal-safe; an error made of a number allocates nothing.
     unsafe {
-        command.pre_exec(|| nix::unistd::setsid().map(|_| ()).map_err(Into::into));
+        command.pre_exec(move || {
+            nix::unistd::setsid()?;
+            // 0 stands for whoever writes it.
+            for entry in &entries {
+                nix::unistd::write(entry.as_fd(), b"0")?;
+            }
+            Ok(())
+        });
     }
     command
         .spawn()

@@ -1,4 +1,4 @@
-//! Processes that carry an instance's tag in their environment. Nothing else is ever signalled (S5).
+//! Processes that carry an instance's tag in their environment. Nothing else is signalled here (S5).
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -6,16 +6,13 @@ use std::time::Duration;
 
 use cartridge_protocol::MemberId;
 
-use super::{Life, blocking};
+use super::Life;
 use crate::provision::ProvisionError;
 
 /// Name of the variable that carries the tag.
 pub(super) const TAG: &str = "CARTRIDGE_INSTANCE_TAG";
 /// How an agent's first argument begins; the tag follows.
 pub(super) const AGENT: &str = "cartridge-agent:";
-/// For all processes of an instance to be gone.
-const GONE: Duration = Duration::from_secs(5);
-const AGAIN: Duration = Duration::from_millis(10);
 
 /// A process id, good only as long as its tag was just read again.
 pub(super) type Pid = i32;
@@ -91,41 +88,23 @@ fn life(tag: &str, installation: &str) -> Option<Life> {
     Some((MemberId::new(member).ok()?, incarnation.parse().ok()?))
 }
 
-/// Kills every process with this tag, and those that they start meanwhile.
-pub(super) async fn kill_all(tag: &str) -> Result<(), ProvisionError> {
-    let rounds = async {
-        loop {
-            let wanted = tag.to_owned();
-            if blocking(move || kill_once(&wanted)).await? == 0 {
-                return Ok(());
-            }
-            tokio::time::sleep(AGAIN).await;
-        }
-    };
-    match tokio::time::timeout(GONE, rounds).await {
-        Ok(result) => result,
-        Err(_) => Err(ProvisionError(format!(
-            "processes of {tag} are still there {} s after SIGKILL",
-            GONE.as_secs()
-        ))),
-    }
-}
-
-fn kill_once(tag: &str) -> Result<usize, ProvisionError> {
+/// Kills every process with this tag; returns how many there were.
+pub(super) fn kill_once(tag: &str) -> Result<usize, ProvisionError> {
     let mut alive = 0;
     for pid in pids()? {
         if tag_of(pid).as_deref() == Some(tag) {
             alive += 1;
-            kill(pid, tag);
+            kill_if(pid, || tag_of(pid).as_deref() == Some(tag));
         }
     }
     Ok(alive)
 }
 
-fn kill(pid: Pid, tag: &str) {
-    // The descriptor pins the process; reading the tag again proves that the number was not reused in between.
+/// Kills a process if it is, for certain, one that may be killed.
+pub(super) fn kill_if(pid: Pid, ours: impl FnOnce() -> bool) {
+    // The descriptor pins the process; looking again proves that the number was not reused in between.
     let Ok(pinned) = open(pid) else { return };
-    if tag_of(pid).as_deref() == Some(tag) {
+    if ours() {
         // SAFETY: a system call on a descriptor that we own; no memory is passed.
         unsafe {
             libc::syscall(

@@ -76,7 +76,7 @@ async fn ended(process: &Process, life: Life, reason: String) {
         .lock()
         .expect("no holder of this lock panics")
         .remove(&life);
-    if let Err(e) = tagged::kill_all(&process.tag(&life)).await {
+    if let Err(e) = process.end(&life).await {
         tracing::error!(member = %life.0, "{e}");
     }
     let exit = Exit {

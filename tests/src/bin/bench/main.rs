@@ -55,7 +55,7 @@ async fn main() -> ExitCode {
     };
     if wanted("footprint") {
         show(
-            "The agent at rest, 1 s interval, 60 s",
+            "The agent at rest, measuring each second, publishing each five, for 60 s",
             footprint::figures().await,
         );
     }

@@ -2,9 +2,10 @@
 
 use cartridge_protocol::Millis;
 
-use super::super::{Action, App, EXIT_WINDOW, MOST_EXITS, Stage};
+use super::super::{Action, App, Stage};
 use super::Turn;
 use crate::backoff;
+use crate::ends::{End, How, Verdict};
 
 impl Turn<'_> {
     pub(super) fn end_app(&mut self, kill_at: Millis) {
@@ -19,6 +20,7 @@ impl Turn<'_> {
     pub(super) fn start_app(&mut self) {
         if self.rules.command && self.life.app != App::Running {
             self.life.app = App::Running;
+            self.life.started = self.now;
             self.act(Action::StartApp);
         }
     }
@@ -33,8 +35,9 @@ impl Turn<'_> {
         }
     }
 
-    pub(super) fn app_ended(&mut self, how: String) {
+    pub(super) fn app_ended(&mut self, how: How, words: &[String]) {
         self.life.app = App::Absent;
+        let end = End::new(self.now, how, self.now.since(self.life.started), words);
         match self.life.stage.clone() {
             Stage::Ending { .. } => self.life.stage = Stage::Stopped,
             Stage::Cycling { trial, .. } => {
@@ -44,15 +47,16 @@ impl Turn<'_> {
             Stage::Probing {
                 trial: Some(trial), ..
             } if trial.back.is_some() => {
-                self.refuse(trial, format!("the application ended: {how}"));
+                self.refuse(trial, format!("the application ended: {end}"));
             }
             Stage::Returning { .. } => {}
-            Stage::Updating { .. } | Stage::Probing { .. } => self.restart(how),
+            Stage::Updating { .. } | Stage::Probing { .. } => self.restart(end),
             Stage::Active { .. } | Stage::Suspended { .. } => {
-                self.suspend(format!("the application ended: {how}"));
-                self.restart(how);
+                self.suspend(format!("the application ended: {end}"));
+                self.restart(end);
             }
             Stage::Joining
+            | Stage::Preparing { .. }
             | Stage::Fetching
             | Stage::Greeting { .. }
             | Stage::Serving { .. }
@@ -62,35 +66,23 @@ impl Turn<'_> {
         }
     }
 
-    pub(super) fn restart(&mut self, how: String) {
-        let exits = &mut self.life.exits;
-        exits.push_back((self.now, how));
-        while exits.len() > MOST_EXITS + 1
-            || exits
-                .front()
-                .is_some_and(|(at, _)| self.now.since(*at) > EXIT_WINDOW)
-        {
-            exits.pop_front();
-        }
-        if exits.len() > MOST_EXITS {
-            let history: Vec<String> = exits
-                .iter()
-                .map(|(at, how)| format!("{} ago: {how}", self.now.since(*at)))
-                .collect();
-            return self.give_up(format!(
-                "the application ended {} times within {EXIT_WINDOW}: {}",
-                history.len(),
-                history.join("; ")
-            ));
-        }
-        let wait = backoff::restart(exits.len());
-        self.life.app = App::Due(self.now.plus(wait));
-        if wait == Millis::ZERO {
-            self.start_again();
+    fn restart(&mut self, end: End) {
+        match self.life.ends.take(end, &self.rules.restart) {
+            Verdict::Over(reason) => {
+                self.life.exit = self.life.ends.last().map_or(0, |end| end.how.exit_code());
+                self.give_up(reason);
+            }
+            Verdict::Again(count) => {
+                let wait = backoff::restart(count);
+                self.life.app = App::Due(self.now.plus(wait));
+                if wait == Millis::ZERO {
+                    self.start_again();
+                }
+            }
         }
     }
 
-    pub(super) fn give_up(&mut self, reason: String) {
+    fn give_up(&mut self, reason: String) {
         if let Stage::Updating { trial }
         | Stage::Probing {
             trial: Some(trial), ..

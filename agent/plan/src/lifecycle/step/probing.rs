@@ -2,7 +2,9 @@
 
 use cartridge_protocol::Millis;
 
-use super::super::{Action, Hook, PROBE_EVERY, PROBE_TRIES, REFUSAL_SPACING, Stage, Trial};
+use super::super::{
+    Action, Hook, PROBE_EVERY, PROBE_TRIES, REFUSAL_SPACING, STEADY_AFTER, STEADY_PROBE_EVERY, Stage, Trial,
+};
 use super::Turn;
 use crate::backoff;
 use crate::beat;
@@ -36,9 +38,14 @@ impl Turn<'_> {
         self.life.probe_at = Some(self.now.plus(wait));
     }
 
-    /// Together with whatever else is done once per [`PROBE_EVERY`].
+    /// Together with whatever else is done once per [`PROBE_EVERY`], or more seldom where all is well for long.
     pub(super) fn probe_on_beat(&mut self) {
-        self.life.probe_at = Some(beat::next(self.now, PROBE_EVERY));
+        let every = if self.life.steady < STEADY_AFTER {
+            PROBE_EVERY
+        } else {
+            STEADY_PROBE_EVERY
+        };
+        self.life.probe_at = Some(beat::next(self.now, every));
     }
 
     pub(super) fn probed(&mut self, number: u64, outcome: Outcome) {
@@ -50,6 +57,7 @@ impl Turn<'_> {
             Outcome::Healthy => return self.answered(),
             other => other,
         };
+        self.life.steady = 0;
         match self.life.stage.clone() {
             Stage::Probing {
                 trial,
@@ -128,6 +136,7 @@ impl Turn<'_> {
             }
             Stage::Active { .. } => {
                 self.life.stage = Stage::Active { failures: 0 };
+                self.life.steady = self.life.steady.saturating_add(1);
                 self.probe_on_beat();
             }
             _ => {}
@@ -136,6 +145,7 @@ impl Turn<'_> {
 
     pub(super) fn activate(&mut self) {
         self.life.stage = Stage::Active { failures: 0 };
+        self.life.steady = 0;
         self.probe_on_beat();
         if !self.life.activated {
             self.life.activated = true;

