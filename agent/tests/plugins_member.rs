@@ -377,7 +377,7 @@ async fn plugins_run_as_the_user_that_was_named_or_not_at_all() {
     }
     let current = |b: &Batch| is_active(b) && is_ready(b) && b.status.release.as_ref() == Some(&revision);
     member.fake.hear(0, "the release", current).await;
-    let page = member.folder.path().join("shelf/current/index.html");
+    let page = member.folder.path().join("shelf/index.html");
     let owner = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(page).unwrap());
     assert_eq!(owner, 0, "a release is the agent's");
     let pid = i32::try_from(member.agent.id().unwrap()).unwrap();

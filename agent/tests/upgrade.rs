@@ -70,8 +70,9 @@ fn picture(folder: &Path) -> Option<Picture> {
     picture
 }
 
-/// Says lines in pieces, so that every change of the agent comes in the middle of one.
-const COUNTS: &str = "i=0; while :; do i=$((i+1)); printf 'line '; sleep 0.003; printf '%s\\n' $i; done";
+/// Says lines in pieces, so that every change of the agent comes in the middle of one. So few a second that those of
+/// the nine seconds of a hanging agent fit into what one keeps, a thousand.
+const COUNTS: &str = "i=0; while :; do i=$((i+1)); printf 'line '; sleep 0.012; printf '%s\\n' $i; done";
 
 fn counts(launch: &mut LaunchParameters) {
     launch.set(

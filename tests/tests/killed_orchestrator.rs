@@ -131,11 +131,20 @@ async fn nothing_is_left(stack: &Stack, application: &str) {
         status["installation"].as_str().expect("it has a name")
     );
     let member = &stack.api().members().await.expect("the server tells")[0].member;
-    let shown: serde_json::Value = stack
-        .api()
-        .get(&format!("/api/members/{member}"))
-        .await
-        .expect("the server tells");
+    // A member that has just begun has not been heard yet.
+    let deadline = Instant::now() + SETTLE;
+    let shown = loop {
+        let shown: serde_json::Value = stack
+            .api()
+            .get(&format!("/api/members/{member}"))
+            .await
+            .expect("the server tells");
+        if shown["sample"].is_object() {
+            break shown;
+        }
+        assert!(Instant::now() < deadline, "no sample in {shown}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
     let scope = shown["sample"]["scope"].as_str().unwrap_or_default();
     assert!(scope.starts_with("cgroup-"), "scope {scope:?} in {shown}");
     assert!(!folders(&name).is_empty(), "members have cgroups");

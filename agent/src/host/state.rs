@@ -6,7 +6,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use cartridge_agent_plan::seen::Seen;
@@ -87,6 +87,20 @@ impl State {
     }
 }
 
+/// Makes the folder, unless it is there: then its owner has decided who comes through. Whoever the application runs as
+/// has to come through to its files; all else in it is closed, and nothing can be listed.
+fn make(dir: &Path) -> std::io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o711)
+        .create(dir)?;
+    // Whatever the mask says.
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o711))
+}
+
 /// Takes the folder for as long as the result lives. `held`: the lock that the agent before has handed over.
 pub fn take(settings: &Settings, held: Option<OwnedFd>) -> Result<State, StateError> {
     let dir = &settings.state_dir;
@@ -94,11 +108,7 @@ pub fn take(settings: &Settings, held: Option<OwnedFd>) -> Result<State, StateEr
         let path = path.to_path_buf();
         move |source| StateError::Io { path, source }
     };
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(io(dir))?;
+    make(dir).map_err(io(dir))?;
     let lock = lock(settings, held)?;
     forget_earlier(dir, settings.incarnation)?;
     let path = dir.join(format!("credential-{}", settings.incarnation));
