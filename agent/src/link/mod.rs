@@ -23,6 +23,12 @@ pub(crate) use tls::public_client_config;
 
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
+/// Silence on a connection before the kernel asks whether the other side is there. It wakes nobody here.
+const QUIET: Duration = Duration::from_secs(3);
+/// Time between such questions.
+const AGAIN: Duration = Duration::from_secs(2);
+/// Time without an answer, to these or to data, before the connection counts as gone.
+const UNANSWERED: Duration = Duration::from_secs(7);
 /// Longest wait for an answer that is not a stream.
 const ANSWER: Duration = Duration::from_secs(10);
 
@@ -79,8 +85,9 @@ fn client(settings: &Settings) -> Result<Client, LinkSetupError> {
         .no_proxy()
         .connect_timeout(CONNECT)
         .tcp_nodelay(true)
-        .tcp_user_timeout(Duration::from_secs(15))
-        .tcp_keepalive(Duration::from_secs(15))
+        .tcp_keepalive(QUIET)
+        .tcp_keepalive_interval(AGAIN)
+        .tcp_user_timeout(UNANSWERED)
         .pool_max_idle_per_host(2)
         .redirect(reqwest::redirect::Policy::none())
         .build()

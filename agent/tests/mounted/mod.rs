@@ -32,6 +32,7 @@ pub fn run(name: &str, folder: &Path, mount: &str) {
     let text = String::from_utf8_lossy(&done.stdout) + String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success(), "{name}: {text}");
     assert!(text.contains("1 passed"), "{name} did not run: {text}");
+    println!("{text}");
 }
 
 /// In the inner test: the fresh file system.
