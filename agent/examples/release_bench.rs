@@ -1,7 +1,8 @@
 //! How long a new release takes, beside `git pull` in place and a full checkout, over HTTP on loopback.
 //!
-//! `cargo run --profile quick -p cartridge-agent --example release_bench [files] [bytes per file]`. It prints
-//! milliseconds, the median of five changes of one file each. It refuses to judge them.
+//! `cargo run --profile quick -p cartridge-agent --example release_bench [files] [bytes per file]`. It prints the median
+//! of five changes of one file each: milliseconds, those of the processor, KiB given to the disk to write, the last two
+//! with all child processes. It refuses to judge them.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -14,26 +15,65 @@ use cartridge_agent::host::git::{self, Remote, Stop, fetcher};
 use cartridge_agent::host::shelf::Shelf;
 use cartridge_agent_plan::release::{self, Move, Wanted};
 use cartridge_protocol::CommitId;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
 use support::{Repo, Server, git_in};
 use tempfile::TempDir;
 
 const ROUNDS: usize = 5;
 
+/// What a piece of work took of each.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cost {
+    ms: f64,
+    cpu_ms: f64,
+    written_kib: f64,
+}
+
+impl Cost {
+    /// Of this process and of all its children that have ended, so far.
+    fn so_far() -> Self {
+        let mut all = Self::default();
+        for who in [UsageWho::RUSAGE_SELF, UsageWho::RUSAGE_CHILDREN] {
+            let usage = getrusage(who).expect("the kernel counts");
+            for time in [usage.user_time(), usage.system_time()] {
+                all.cpu_ms += time.num_microseconds() as f64 / 1000.0;
+            }
+            // In blocks of 512 bytes, whatever the file system's are.
+            all.written_kib += usage.block_writes() as f64 / 2.0;
+        }
+        all
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            ms: self.ms + other.ms,
+            cpu_ms: self.cpu_ms + other.cpu_ms,
+            written_kib: self.written_kib + other.written_kib,
+        }
+    }
+}
+
 /// What one change cost.
 #[derive(Default)]
 struct Costs {
-    head: Vec<f64>,
-    stage: Vec<f64>,
-    switch: Vec<f64>,
-    prune: Vec<f64>,
-    pull: Vec<f64>,
-    checkout: Vec<f64>,
+    head: Vec<Cost>,
+    stage: Vec<Cost>,
+    switch: Vec<Cost>,
+    prune: Vec<Cost>,
+    pull: Vec<Cost>,
+    checkout: Vec<Cost>,
 }
 
-fn ms<T>(into: &mut Vec<f64>, work: impl FnOnce() -> T) -> T {
-    let begun = Instant::now();
+fn taking<T>(into: &mut Vec<Cost>, work: impl FnOnce() -> T) -> T {
+    let (begun, before) = (Instant::now(), Cost::so_far());
     let done = work();
-    into.push(begun.elapsed().as_secs_f64() * 1000.0);
+    let after = Cost::so_far();
+    into.push(Cost {
+        ms: begun.elapsed().as_secs_f64() * 1000.0,
+        cpu_ms: after.cpu_ms - before.cpu_ms,
+        written_kib: after.written_kib - before.written_kib,
+    });
     done
 }
 
@@ -46,7 +86,7 @@ fn settle(shelf: &Shelf, remote: &Remote, wanted: &Wanted, costs: &mut Costs) {
             Move::Switch(_) => &mut costs.switch,
             _ => &mut costs.prune,
         };
-        ms(into, || shelf.carry_out(&step, remote, &Stop::new())).expect("a move");
+        taking(into, || shelf.carry_out(&step, remote, &Stop::new())).expect("a move");
     }
 }
 
@@ -75,11 +115,28 @@ fn checkout_all(from: &Path, place: &Path) {
     git_in(from, &["checkout-index", "-a", "-q", &prefix], b"");
 }
 
-fn show(what: &str, mut figures: Vec<f64>) {
+fn median(costs: &[Cost], of: impl Fn(&Cost) -> f64) -> f64 {
+    let mut figures: Vec<f64> = costs.iter().map(of).collect();
     figures.sort_by(f64::total_cmp);
-    if let (Some(middle), Some(most)) = (figures.get(figures.len() / 2), figures.last()) {
-        println!("{what:<44} {middle:>9.1} ms   (most {most:.1})");
+    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Beside `ours`, if it is a peer's.
+fn show(what: &str, costs: &[Cost], ours: Option<&[Cost]>) {
+    if costs.is_empty() {
+        return;
     }
+    let (ms, cpu) = (median(costs, |c| c.ms), median(costs, |c| c.cpu_ms));
+    let written = median(costs, |c| c.written_kib);
+    let beside = ours.map_or(String::new(), |ours| {
+        format!(
+            "   ours {:.2}x, {:.2}x, {:.2}x",
+            median(ours, |c| c.ms) / ms,
+            median(ours, |c| c.cpu_ms) / cpu,
+            median(ours, |c| c.written_kib) / written
+        )
+    });
+    println!("{what:<42} {ms:>8.1} ms {cpu:>8.1} ms CPU {written:>8.0} KiB{beside}");
 }
 
 fn main() -> ExitCode {
@@ -117,7 +174,7 @@ fn measure() {
     };
     settle(&shelf, &remote, &wanted(&commit, None), &mut first);
     let path = clone.to_str().expect("a plain path");
-    ms(&mut cloning, || {
+    taking(&mut cloning, || {
         git_in(
             place.path(),
             &["clone", "-q", "--depth", "1", &remote.url, path],
@@ -131,23 +188,30 @@ fn measure() {
         let next = repo.commit();
         nix::unistd::sync();
         for _ in 0..3 {
-            ms(&mut costs.head, || git::head(&remote, &Stop::new())).expect("a head");
+            taking(&mut costs.head, || git::head(&remote, &Stop::new())).expect("a head");
         }
         settle(&shelf, &remote, &wanted(&next, Some(&commit)), &mut costs);
         nix::unistd::sync();
-        ms(&mut costs.pull, || git_in(&clone, &["pull", "-q"], b""));
+        taking(&mut costs.pull, || git_in(&clone, &["pull", "-q"], b""));
         // Not removed in between: ext4 is slow to hand out what was just given back.
         let fresh = place.path().join(format!("fresh-{round}"));
-        ms(&mut costs.checkout, || checkout_all(&clone, &fresh));
+        taking(&mut costs.checkout, || checkout_all(&clone, &fresh));
         commit = next;
     }
     println!("{files} files of {bytes} bytes, one changed, {ROUNDS} rounds");
-    show("first release: fetch, stage, seal", first.stage);
-    show("  git clone --depth 1", cloning);
-    show("look at the branch (head)", costs.head);
-    show("next release: fetch, stage, flush, seal", costs.stage);
-    show("  switch", costs.switch);
-    show("  prune", costs.prune);
-    show("  git pull in place", costs.pull);
-    show("  git checkout of everything", costs.checkout);
+    let next: Vec<Cost> = costs
+        .stage
+        .iter()
+        .zip(&costs.switch)
+        .map(|(a, b)| a.plus(*b))
+        .collect();
+    show("first release: fetch, stage, seal", &first.stage, None);
+    show("  git clone --depth 1", &cloning, Some(&first.stage));
+    show("look at the branch (head)", &costs.head, None);
+    show("next release: fetch, stage, flush, seal", &costs.stage, None);
+    show("  switch", &costs.switch, None);
+    show("  prune", &costs.prune, None);
+    show("notice -> switched", &next, None);
+    show("  git pull in place", &costs.pull, Some(&next));
+    show("  git checkout of everything", &costs.checkout, Some(&next));
 }
