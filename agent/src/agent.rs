@@ -10,6 +10,7 @@ mod following;
 mod hooking;
 mod plugins;
 mod signals;
+mod tenants;
 mod upgrading;
 mod uplink;
 mod wanted;
@@ -25,6 +26,7 @@ use cartridge_agent_plan::signals::{Asked, Ending};
 use cartridge_agent_plan::upgrade;
 use cartridge_protocol::link::{Desired, Phase, Status};
 use cartridge_protocol::plugin::PluginName;
+use cartridge_protocol::tenant::TenantId;
 use cartridge_protocol::{Millis, link::MAX_TEXT_BYTES};
 use tokio::sync::mpsc;
 
@@ -46,10 +48,11 @@ use crate::plugin::balancer;
 use balancing::Balancing;
 use desk::Desk;
 use effects::Effects;
-use files::Files;
+use files::{Files, Site};
 use following::Following;
 use hooking::Hooking;
 use plugins::Plugins;
+use tenants::Tenants;
 use upgrading::Upgrading;
 use uplink::Uplink;
 use wanted::Orders;
@@ -102,8 +105,10 @@ pub(crate) enum Event {
     Fenced,
     /// A batch was answered, or was not.
     Posted(Result<u64, LinkError>),
-    /// Work on files has ended.
-    Files(files::Done),
+    /// Work on the member's own files, or on a tenant's, has ended.
+    Files(Option<TenantId>, files::Done),
+    /// The hook about a tenant's release has ended.
+    TenantHook(TenantId, Option<String>),
     /// The newest order was written down, or could not be.
     Remembered(Result<(), String>),
     /// A signal.
@@ -200,6 +205,7 @@ struct Agent {
     orders: Orders,
     effects: Effects,
     files: Files,
+    tenants: Tenants,
     following: Following,
     uplink: Uplink,
     sampler: Sampler,
@@ -229,10 +235,13 @@ impl Agent {
     ) -> Result<Self, AgentError> {
         let logs = Logs::new(state.base, settings.logs.rules.clone(), clock);
         let told = events.clone();
-        let hooks = Hooks::start(&settings, logs.clone(), async move |(hook, fault)| {
-            let _ = told
-                .send(Event::Life(lifecycle::Event::HookEnded { hook, fault }))
-                .await;
+        let hooks = Hooks::start(&settings, logs.clone(), async move |(order, fault)| {
+            let hook = order.hook;
+            let event = match order.tenant {
+                Some(tenant) => Event::TenantHook(tenant, fault),
+                None => Event::Life(lifecycle::Event::HookEnded { hook, fault }),
+            };
+            let _ = told.send(event).await;
         });
         settings.rules.prepare = hooks.preparations();
         // Before the first child is started.
@@ -245,7 +254,8 @@ impl Agent {
             life: Life::new(),
             desired: None,
             orders: Orders::new(state),
-            files: Files::open(&settings, source, events.clone())?,
+            files: Files::open(&settings, Site::own(&settings), source, events.clone()),
+            tenants: Tenants::open(&settings),
             following: Following::start(
                 &settings.logs,
                 &settings.state_dir,
@@ -306,7 +316,9 @@ impl Agent {
                 }
                 self.uplink.posted(answer, self.clock.now());
             }
-            Event::Files(done) => self.files_done(done),
+            Event::Files(None, done) => self.files_done(done),
+            Event::Files(Some(tenant), done) => self.tenant_files_done(tenant, done),
+            Event::TenantHook(tenant, fault) => self.tenant_told(tenant, fault),
             Event::Remembered(written) => self.remembered(written),
             Event::Asked(asked) => self.asked(asked),
             Event::Balancer(told) => self.balancer_told(told),
@@ -335,9 +347,11 @@ impl Agent {
             self.ask_for_reading(now, false);
         }
         self.look_around();
+        self.tell_tenants();
         let holds = self.upgrading.holds();
         if self.life.may_fetch() && self.desired.is_some() && !holds {
             self.files.advance(now, self.life.may_switch());
+            self.tenants.advance(now);
         }
         self.conclude_syncs(now);
         if matches!(self.life.stage, Stage::Stopped) && self.stopped_at.is_none() {
@@ -355,14 +369,14 @@ impl Agent {
     }
 
     fn wake(&self) -> Millis {
-        let files = self
-            .files
-            .due()
-            .filter(|_| self.desired.is_some() && self.life.may_fetch());
+        let may_fetch = self.desired.is_some() && self.life.may_fetch();
+        let files = self.files.due().filter(|_| may_fetch);
+        let tenants = self.tenants.due().filter(|_| may_fetch);
         let farewell = self.stopped_at.map(|at| self.gone_by(at));
         [
             self.life.due(),
             files,
+            tenants,
             farewell,
             self.balancing.due(),
             self.manager.due(),
@@ -458,6 +472,7 @@ impl Agent {
             restarts: self.life.restarts,
             wants_surroundings: self.hooking.wants_surroundings,
             plugins: self.plugins.status(),
+            tenants: self.tenants.status(),
         }
     }
 
@@ -479,6 +494,7 @@ impl Agent {
     async fn end(self) {
         self.manager.stopping();
         self.files.stop();
+        self.tenants.stop();
         self.effects.hooks.end().await;
         self.balancing.end().await;
         self.following.end().await;

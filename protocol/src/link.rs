@@ -16,9 +16,16 @@
 //! `Cartridge-Incarnation`. 410 means that this life of the member is over: the agent stops its application and
 //! itself.
 
+mod tenants;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+pub use tenants::{
+    MAX_TENANT_REASON, MAX_TENANT_REFUSED, MAX_TENANT_REPOSITORIES, MAX_TENANT_STAGED, TenantArtifacts,
+    TenantStatus,
+};
 
 use crate::id::{CommitId, MemberId};
 use crate::plugin::PluginName;
@@ -94,6 +101,10 @@ pub struct Desired {
     pub run: Run,
     /// The files, where the cartridge has a repository.
     pub artifacts: Option<DesiredArtifacts>,
+    /// Further repositories, one per tenant of a multi-tenant application; at most [`MAX_TENANT_REPOSITORIES`], the
+    /// rest is left out. Who is not among them has none any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tenants: Vec<TenantArtifacts>,
     /// For balancers: what to serve.
     pub topology: Option<Topology>,
     /// For members whose [`Status`] says that they want it: what runs around them. Absent: what was told before holds.
@@ -197,6 +208,9 @@ pub struct Status {
     /// Its plugins, the balancer excepted; at most [`MAX_PLUGINS`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub plugins: Vec<PluginStatus>,
+    /// The repositories of tenants; at most [`MAX_TENANT_REPOSITORIES`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tenants: Vec<TenantStatus>,
 }
 
 /// One value for many members, told to each as its own.
@@ -336,6 +350,7 @@ impl Status {
             restarts: 0,
             wants_surroundings: false,
             plugins: Vec::new(),
+            tenants: Vec::new(),
         }
     }
 }
@@ -383,6 +398,7 @@ impl Batch {
                 return Err(InvalidBatch::TooMany { field, count, most });
             }
         }
+        tenants::check(&self.status.tenants)?;
         self.check_texts()?;
         if let Some(sample) = &self.sample {
             sample.check()?;

@@ -4,6 +4,7 @@
 //! of how this version is built. Refuses to know how it is passed.
 
 use cartridge_protocol::link::{Desired, Refused};
+use cartridge_protocol::tenant::TenantId;
 use cartridge_protocol::{CommitId, MemberId, Millis};
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +55,9 @@ pub struct Handover {
     /// What is known of the files.
     #[serde(default)]
     pub files: Files,
+    /// What is known of the files of tenants.
+    #[serde(default)]
+    pub tenants: Vec<TenantFiles>,
     /// The member's own load averages.
     #[serde(default)]
     pub load: Option<[f64; 3]>,
@@ -124,6 +128,18 @@ pub struct Files {
     pub refused: Vec<Refused>,
 }
 
+/// What is known of one tenant's files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantFiles {
+    /// Whose.
+    pub tenant: TenantId,
+    /// What is known of them.
+    pub files: Files,
+    /// The release that its hook was run for last.
+    #[serde(default)]
+    pub told: Option<CommitId>,
+}
+
 /// Why a document is of no use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotTaken {
@@ -165,5 +181,64 @@ impl Handover {
             });
         }
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lifecycle::Life;
+    use cartridge_protocol::link::Run;
+
+    #[test]
+    fn what_an_agent_wrote_that_knew_no_tenants_is_read() {
+        let member = MemberId::new("app.web.hello.domain-1").expect("an id");
+        let document = Handover {
+            version: VERSION,
+            from: "0.1.0".to_owned(),
+            member: member.clone(),
+            incarnation: 1,
+            why: Why::Return {
+                slot: Slot {
+                    version: serde_json::from_str("\"0.2.0\"").expect("a version"),
+                    sha256: "a".repeat(64),
+                },
+                reason: "x".to_owned(),
+            },
+            now: Millis(1),
+            life: Life::new().handed(),
+            application: None,
+            children: Vec::new(),
+            of_children: OfChildren::default(),
+            desired: Desired {
+                revision: 1,
+                epoch: 1,
+                run: Run::Serve,
+                artifacts: None,
+                tenants: Vec::new(),
+                topology: None,
+                surroundings: None,
+                sample_interval_ms: 1000,
+                publish_interval_ms: 1000,
+            },
+            streams: Vec::new(),
+            lines: Vec::new(),
+            lines_dropped: 0,
+            notices: Vec::new(),
+            files: Files::default(),
+            tenants: vec![TenantFiles {
+                tenant: TenantId::SUPER,
+                files: Files::default(),
+                told: None,
+            }],
+            load: None,
+            lock: 3,
+        };
+        let mut text = serde_json::to_value(&document).expect("JSON");
+        let whole = serde_json::to_vec(&text).expect("JSON");
+        assert_eq!(Handover::read(&whole, &member, 1).expect("read").tenants.len(), 1);
+        text.as_object_mut().expect("an object").remove("tenants");
+        let old = serde_json::to_vec(&text).expect("JSON");
+        assert!(Handover::read(&old, &member, 1).expect("read").tenants.is_empty());
     }
 }

@@ -8,6 +8,8 @@ mod stratos;
 
 use std::collections::BTreeMap;
 
+use cartridge_protocol::tenant::TenantId;
+
 /// Launch parameter: the virtual address of a balancer, `address` or `address|netmask`.
 pub const LVS_VIRTUAL_IP: &str = "LVS_VIRTUAL_IP";
 /// Launch parameter: volumes, `device|volume id|folder|device|…`.
@@ -76,6 +78,8 @@ pub struct Order {
     pub more: BTreeMap<String, String>,
     /// Its arguments.
     pub arguments: Vec<String>,
+    /// The tenant whose files it is about, unless they are the member's own.
+    pub tenant: Option<TenantId>,
 }
 
 impl Order {
@@ -85,6 +89,7 @@ impl Order {
             hook,
             more: BTreeMap::new(),
             arguments: Vec::new(),
+            tenant: None,
         }
     }
 

@@ -27,6 +27,7 @@ pub mod sample;
 pub mod seen;
 pub mod settings;
 pub mod signals;
+pub mod tenants;
 pub mod text;
 pub mod upgrade;
 pub mod user_data;

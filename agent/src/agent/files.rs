@@ -1,7 +1,9 @@
-//! The member's files: which repository, which commit, and the one piece of blocking work that is under way.
+//! The files of one repository, the member's own or a tenant's: which commit, and the one piece of blocking work that is
+//! under way.
 //!
 //! Refuses to choose moves (the plan does) and to know when a switch is allowed (the member's life does).
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +12,10 @@ use cartridge_agent_plan::backoff::doubled;
 use cartridge_agent_plan::handover::Files as Handed;
 use cartridge_agent_plan::release::{self, DEFAULT_KEEP, Move, ReleaseFiles, ShelfState, Wanted};
 use cartridge_agent_plan::settings::Settings;
+use cartridge_agent_plan::tenants;
 use cartridge_agent_plan::text::one_line;
 use cartridge_protocol::link::{DesiredArtifacts, MAX_REFUSED, Refused};
+use cartridge_protocol::tenant::TenantId;
 use cartridge_protocol::{CommitId, Millis};
 use tokio::sync::mpsc;
 
@@ -26,6 +30,8 @@ use crate::host::source::Source;
 const RETRY_CAP: Millis = Millis(30_000);
 /// Longest look at a branch.
 const LOOK: Duration = Duration::from_secs(60);
+/// Longest move.
+const LONGEST: Duration = Duration::from_secs(1800);
 /// Shortest time between looks.
 const LEAST_POLL: u64 = 500;
 /// Most releases told.
@@ -48,6 +54,29 @@ pub(crate) enum Done {
         fault: String,
         refusal: bool,
     },
+    /// Nothing of it is there any more, or why something is.
+    Left(Result<(), String>),
+}
+
+/// Whose files, and where they lie and appear.
+pub(super) struct Site {
+    /// None: the member's own.
+    pub(super) tenant: Option<TenantId>,
+    /// The folder of the shelf.
+    pub(super) root: PathBuf,
+    /// Where they appear, beside there.
+    pub(super) place: Option<PathBuf>,
+}
+
+impl Site {
+    /// The member's own.
+    pub(super) fn own(settings: &Settings) -> Self {
+        Self {
+            tenant: None,
+            root: settings.shelf.clone(),
+            place: settings.files.place(),
+        }
+    }
 }
 
 /// What the loop has to know of it.
@@ -63,8 +92,9 @@ pub(super) struct InUse {
 }
 
 pub(super) struct Files {
+    tenant: Option<TenantId>,
     shelf: Option<Shelf>,
-    root: std::path::PathBuf,
+    root: PathBuf,
     rules: Arc<Rules>,
     /// Brings the files instead of Git.
     plugin: Option<SourcePlugin>,
@@ -77,7 +107,12 @@ pub(super) struct Files {
     refused: Vec<Refused>,
     previous: Option<CommitId>,
     busy: bool,
+    begun: Millis,
     stop: Stop,
+    /// Everything of it has to go.
+    leaves: bool,
+    /// It is gone.
+    gone: bool,
     /// Something changed since the shelf had nothing left to do.
     restless: bool,
     move_at: Millis,
@@ -92,16 +127,18 @@ pub(super) struct Files {
 impl Files {
     pub(super) fn open(
         settings: &Settings,
+        site: Site,
         plugin: Option<SourcePlugin>,
         events: mpsc::Sender<Event>,
-    ) -> Result<Self, ShelfError> {
-        Ok(Self {
+    ) -> Self {
+        Self {
+            tenant: site.tenant,
             shelf: None,
-            root: settings.shelf.clone(),
+            root: site.root,
             rules: Arc::new(settings.artifacts.clone()),
             plugin,
             release_files: settings.files.kind,
-            place: settings.files.place().map(|path| Place {
+            place: site.place.map(|path| Place {
                 path,
                 existing: settings.files.existing,
             }),
@@ -112,7 +149,10 @@ impl Files {
             refused: Vec::new(),
             previous: None,
             busy: false,
+            begun: Millis::ZERO,
             stop: Stop::new(),
+            leaves: false,
+            gone: false,
             restless: true,
             move_at: Millis::ZERO,
             tries: 0,
@@ -120,10 +160,11 @@ impl Files {
             last_fault: None,
             asked_fault: None,
             could_switch: false,
-        })
+        }
     }
 
     pub(super) fn want(&mut self, wanted: &DesiredArtifacts) {
+        self.leaves = false;
         let before = self.wanted.replace(wanted.clone());
         let same_place = before
             .as_ref()
@@ -152,8 +193,26 @@ impl Files {
         }
     }
 
+    /// Nobody wants them any more: releases and links go.
+    pub(super) fn leave(&mut self) {
+        if !std::mem::replace(&mut self.leaves, true) {
+            self.wanted = None;
+            self.move_at = Millis::ZERO;
+            self.tries = 0;
+            self.stop.raise();
+        }
+    }
+
+    /// Nothing of it is there any more.
+    pub(super) fn is_gone(&self) -> bool {
+        self.leaves && self.gone
+    }
+
     /// When there is something to do.
     pub(super) fn due(&self) -> Option<Millis> {
+        if self.leaves {
+            return (!self.busy).then_some(self.move_at);
+        }
         let wanted = self.wanted.is_some() && !self.busy;
         let next = if self.restless {
             self.look_at.min(self.move_at)
@@ -165,6 +224,10 @@ impl Files {
 
     /// Begins the next piece of work, if one is due.
     pub(super) fn advance(&mut self, now: Millis, may_switch: bool) {
+        self.begun = now;
+        if self.leaves {
+            return self.go(now);
+        }
         // A switch may have been held back before.
         self.restless |= may_switch && !std::mem::replace(&mut self.could_switch, may_switch);
         let Some(wanted) = self.wanted.clone().filter(|_| !self.busy) else {
@@ -177,11 +240,7 @@ impl Files {
             }
         }
         let source = self.source(&wanted);
-        let stop = Stop::within(if self.look_at <= now {
-            LOOK
-        } else {
-            Duration::from_secs(1800)
-        });
+        let stop = Stop::within(self.patience(self.look_at <= now));
         if self.look_at <= now {
             // A quarter either way, so that members do not ask in step.
             let poll =
@@ -200,6 +259,55 @@ impl Files {
         }
     }
 
+    fn patience(&self, look: bool) -> Duration {
+        match self.tenant {
+            Some(_) => Duration::from_millis(tenants::slice(self.tries).0),
+            None if look => LOOK,
+            None => LONGEST,
+        }
+    }
+
+    /// How long to wait after a try that failed.
+    fn pause(&self, now: Millis) -> Millis {
+        match self.tenant {
+            Some(_) => tenants::pause(self.tries, now.since(self.begun)),
+            None => doubled(Millis(500), RETRY_CAP, self.tries),
+        }
+    }
+
+    /// Removes everything, the place first.
+    fn go(&mut self, now: Millis) {
+        if self.busy || self.move_at > now {
+            return;
+        }
+        let shelf = match self.shelf.take() {
+            Some(shelf) => Ok(shelf),
+            None => Shelf::with_limits(&self.root, self.rules.limits).map(|shelf| self.furnished(shelf)),
+        };
+        self.begin(move || Done::Left(shelf.and_then(Shelf::vacate).map_err(|error| error.to_string())));
+    }
+
+    fn left(&mut self, now: Millis, fault: Option<String>, outcome: &mut Outcome) {
+        match fault {
+            None => {
+                self.gone = true;
+                self.state = ShelfState::default();
+                self.head = None;
+                self.previous = None;
+                self.refused.clear();
+                self.tries = 0;
+                // Wanted again meanwhile, it begins anew.
+                self.restless = true;
+                self.look_at = Millis::ZERO;
+            }
+            Some(fault) => {
+                self.move_at = now.plus(self.pause(now));
+                self.tries = self.tries.saturating_add(1);
+                self.once(fault, outcome);
+            }
+        }
+    }
+
     fn furnished(&self, shelf: Shelf) -> Shelf {
         let shelf = shelf.with_files(self.release_files);
         match &self.place {
@@ -210,7 +318,8 @@ impl Files {
 
     fn begin(&mut self, work: impl FnOnce() -> Done + Send + 'static) {
         self.busy = true;
-        let events = self.events.clone();
+        self.gone = false;
+        let (events, tenant) = (self.events.clone(), self.tenant);
         tokio::spawn(async move {
             let done = tokio::task::spawn_blocking(work)
                 .await
@@ -219,7 +328,7 @@ impl Files {
                     fault: format!("work on files was cut short: {e}"),
                     refusal: false,
                 });
-            let _ = events.send(Event::Files(done)).await;
+            let _ = events.send(Event::Files(tenant, done)).await;
         });
     }
 
@@ -263,7 +372,14 @@ impl Files {
                     self.restless = true;
                 }
             }
-            Done::Looked(Err(fault)) => self.once(fault, &mut outcome),
+            Done::Looked(Err(fault)) => {
+                // A tenant's server that stalls is not asked again at once.
+                if self.tenant.is_some() {
+                    self.look_at = self.look_at.max(now.plus(self.pause(now)));
+                }
+                self.once(fault, &mut outcome);
+            }
+            Done::Left(left) => self.left(now, left.err(), &mut outcome),
             Done::Moved { made, before, after } => {
                 self.tries = 0;
                 self.last_fault = None;
@@ -279,7 +395,7 @@ impl Files {
                         self.refuse(commit, &fault, None)
                     }
                     _ => {
-                        self.move_at = now.plus(doubled(Millis(500), RETRY_CAP, self.tries));
+                        self.move_at = now.plus(self.pause(now));
                         self.tries = self.tries.saturating_add(1);
                     }
                 }
@@ -409,6 +525,26 @@ impl Files {
 
     pub(super) fn refused(&self) -> Vec<Refused> {
         self.refused.clone()
+    }
+
+    /// The commit that is current.
+    pub(super) fn current(&self) -> Option<&CommitId> {
+        self.state.current.as_ref()
+    }
+
+    /// What is wanted.
+    pub(super) fn wanted(&self) -> Option<&DesiredArtifacts> {
+        self.wanted.as_ref()
+    }
+
+    /// The link to the current release.
+    pub(super) fn link(&self) -> PathBuf {
+        self.root.join("current")
+    }
+
+    /// Where the files appear, if it is elsewhere than at the link.
+    pub(super) fn place(&self) -> Option<&Path> {
+        self.place.as_ref().map(|place| place.path.as_path())
     }
 
     pub(super) fn in_use(&self) -> InUse {

@@ -10,7 +10,7 @@ use cartridge_agent_plan::hook::environment::artifact_updated;
 use cartridge_agent_plan::lifecycle::{self, Hook};
 use cartridge_protocol::MemberId;
 use cartridge_protocol::launch::SECRET_KEYS;
-use cartridge_protocol::link::DesiredArtifacts;
+use cartridge_protocol::link::Desired;
 use cartridge_protocol::surroundings::Surroundings;
 
 use super::Agent;
@@ -57,12 +57,13 @@ impl Agent {
     }
 
     /// Hooks are told secrets, which may come back in what they write.
-    pub(super) fn blot(&self, artifacts: Option<&DesiredArtifacts>) {
+    pub(super) fn blot(&self, desired: &Desired) {
         let parameters = &self.settings.parameters;
         let told = SECRET_KEYS.iter().filter_map(|key| parameters.get(*key).cloned());
-        let password = artifacts.and_then(|a| a.password.as_ref());
-        let password = password.map(|p| p.expose().to_owned());
-        self.effects.logs.blot(Blot::new(told.chain(password)));
+        let tenants = desired.tenants.iter().map(|tenant| &tenant.artifacts);
+        let repositories = desired.artifacts.iter().chain(tenants);
+        let passwords = repositories.filter_map(|of| Some(of.password.as_ref()?.expose().to_owned()));
+        self.effects.logs.blot(Blot::new(told.chain(passwords)));
     }
 
     /// A release may bring hooks, or take them away.

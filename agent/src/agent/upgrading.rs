@@ -197,6 +197,7 @@ impl Agent {
             && self.desired.is_some()
             && !self.fenced
             && !self.files.is_busy()
+            && !self.tenants.is_busy()
             && !self.uplink.is_under_way()
             && self.effects.hooks.is_idle()
             && self.orders.floor.due().is_none()
@@ -300,6 +301,7 @@ impl Agent {
             lines_dropped,
             notices: self.uplink.outbox.handed(),
             files: self.files.handed(),
+            tenants: self.tenants.handed(),
             load: Some(self.sampler.load()),
             lock: lock.as_raw_fd(),
         };
@@ -334,6 +336,7 @@ impl Agent {
         }
         self.sampler.resume(handed.load);
         self.files.resume(handed.files);
+        self.tenants_resume(handed.tenants);
         self.reachable = None;
         self.resume_desired(handed.desired);
         self.upgrade_resumed(why, &handed.from);

@@ -92,10 +92,11 @@ impl Agent {
 
     /// What the agent before was told, and has done.
     pub(super) fn resume_desired(&mut self, desired: Desired) {
-        self.blot(desired.artifacts.as_ref());
+        self.blot(&desired);
         if let Some(artifacts) = &desired.artifacts {
             self.files.want(artifacts);
         }
+        self.tenants_wanted(&desired);
         if let Some(around) = desired.surroundings.clone() {
             self.hooking.resume(around);
         }
@@ -103,10 +104,11 @@ impl Agent {
     }
 
     fn carry_out(&mut self, desired: Desired) {
-        self.blot(desired.artifacts.as_ref());
+        self.blot(&desired);
         if let Some(artifacts) = &desired.artifacts {
             self.files.want(artifacts);
         }
+        self.tenants_wanted(&desired);
         if let Some(topology) = &desired.topology {
             self.topology_wanted(topology);
         }

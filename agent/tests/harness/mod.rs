@@ -61,6 +61,7 @@ pub fn desired() -> Desired {
         epoch: 1,
         run: Run::Serve,
         artifacts: None,
+        tenants: Vec::new(),
         topology: None,
         surroundings: None,
         sample_interval_ms: 200,

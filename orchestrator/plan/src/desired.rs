@@ -59,6 +59,8 @@ pub fn desired(world: &World, member: &MemberId) -> Option<Desired> {
             _ => Run::Serve,
         },
         artifacts: artifacts(world, cluster, member),
+        // Nobody can sign up yet.
+        tenants: Vec::new(),
         topology,
         surroundings: None,
         sample_interval_ms: SAMPLE_INTERVAL_MS,

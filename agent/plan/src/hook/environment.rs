@@ -4,10 +4,12 @@
 //! and never told. Refuses to know what a hook does with it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use cartridge_protocol::launch::key;
 use cartridge_protocol::link::DesiredArtifacts;
 use cartridge_protocol::surroundings::{Peer, PeerPhase, Surroundings};
+use cartridge_protocol::tenant::TenantId;
 use cartridge_protocol::{ClusterId, MemberId};
 
 use super::{Hook, LVS_VIRTUAL_IP, Order, PERSISTENCE_MAPPING, stratos};
@@ -209,6 +211,24 @@ pub fn artifact_updated(
     rows.into_iter()
         .filter_map(|(name, value)| Some((format!("STRATOS_ARTIFACT_UPDATED_{name}"), value?)))
         .collect()
+}
+
+/// The same for a tenant's release: the tenant in the place of the member's own, and where the files are: `release` is
+/// the link to the current release, `place` where they appear.
+pub fn tenant_updated(
+    parameters: &BTreeMap<String, String>,
+    (tenant, artifacts): (TenantId, &DesiredArtifacts),
+    (release, place): (&Path, &Path),
+    again: bool,
+) -> Order {
+    let mut order = Order::new(Hook::ArtifactUpdated);
+    order.tenant = Some(tenant);
+    order.more = artifact_updated(parameters, artifacts, again);
+    order
+        .telling("STRATOS_ARTIFACT_UPDATED_TENANT_ID", tenant.to_string())
+        .telling("CARTRIDGE_TENANT", tenant.to_string())
+        .telling("CARTRIDGE_TENANT_RELEASE", release.to_string_lossy())
+        .telling("CARTRIDGE_TENANT_FOLDER", place.to_string_lossy())
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! What the ledger remembers, and that the picture says it with its age.
 
-use cartridge_protocol::link::Refused;
+use cartridge_protocol::link::{Refused, TenantStatus};
 use cartridge_protocol::sample::Scope;
+use cartridge_protocol::tenant::TenantId;
 
 use super::*;
 
@@ -22,6 +23,13 @@ fn pictured(ledger: &Ledger, now: Millis) -> Picture {
             reason: "ArtifactUpdatedEvent ended with exit code 3\u{1b}[31m".into(),
         }],
         restarts: 2,
+        tenants: vec![TenantStatus {
+            tenant: TenantId::new(7).unwrap(),
+            current: Some(commit('d')),
+            head: Some(commit('e')),
+            staged: Vec::new(),
+            refused: Vec::new(),
+        }],
         ..Status::starting()
     };
     let facts = Facts {

@@ -37,6 +37,20 @@ pub fn text(picture: &Picture) -> String {
     for Refused { commit, reason } in &status.refused {
         rows.add("refused", &format!("{}: {reason}", commit.short()));
     }
+    for tenant in &status.tenants {
+        let head = tenant.head.as_ref();
+        let branch = head.map_or(String::new(), |head| format!(", branch {}", head.short()));
+        let refused: String = tenant
+            .refused
+            .iter()
+            .map(|r| format!(", refused {}", r.commit.short()))
+            .collect();
+        let current = short(tenant.current.as_ref());
+        rows.add(
+            "tenant",
+            &format!("{}: {current}{branch}{refused}", tenant.tenant),
+        );
+    }
     if let Some(revision) = status.topology {
         rows.add("topology", &format!("revision {revision} is in force"));
     }

@@ -68,7 +68,7 @@ impl Reader<'_> {
         let super_tenant = self
             .get(SUPER_TENANT_PATH, below)
             .unwrap_or_else(|| SUPER_TENANT.into());
-        let tenants = self.get(TENANT_PATH, below);
+        let tenants = self.get(TENANT_PATH, |v| apart(below(v)?, &super_tenant));
         Some(FileSettings {
             kind: kind?,
             application,
@@ -116,6 +116,14 @@ fn below(text: &str) -> Result<PathBuf, String> {
     Ok(trimmed.into())
 }
 
+/// One tenant's files must not appear among another's.
+fn apart(tenants: PathBuf, super_tenant: &Path) -> Result<PathBuf, String> {
+    if tenants.starts_with(super_tenant) || super_tenant.starts_with(&tenants) {
+        return Err("in the super tenant's folder, or around it".to_owned());
+    }
+    Ok(tenants)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,6 +136,19 @@ mod tests {
         );
         for bad in ["", "/", "a/../b", "..", "a//b", ".", "a b"] {
             assert!(below(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn no_tenants_files_appear_among_anothers() {
+        let apart = |text: &str| apart(text.into(), Path::new("repository/deployment/server"));
+        assert!(apart("repository/tenants").is_ok() && apart("repository/deployment/server2").is_ok());
+        for bad in [
+            "repository",
+            "repository/deployment/server",
+            "repository/deployment/server/x",
+        ] {
+            assert!(apart(bad).is_err(), "{bad}");
         }
     }
 

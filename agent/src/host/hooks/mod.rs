@@ -29,7 +29,7 @@ const QUEUE: usize = 8;
 const FAREWELL: Duration = Duration::from_secs(3);
 
 /// A hook has ended: which, and what went wrong.
-pub type Ended = (Hook, Option<String>);
+pub type Ended = (Order, Option<String>);
 
 type Waiting = (Order, CancellationToken);
 
@@ -123,7 +123,7 @@ impl Hooks {
                     runner.run(&order, &cancel, Some(&logs)).await.err()
                 };
                 runner.wanted.set(runner.wanted.get() - 1);
-                ended((order.hook, fault)).await;
+                ended((order, fault)).await;
             }
         });
         Self {

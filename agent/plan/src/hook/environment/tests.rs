@@ -297,6 +297,19 @@ fn a_new_release_tells_its_repository() {
     assert!(
         !artifact_updated(&parameters, &artifacts, false).contains_key("STRATOS_ARTIFACT_UPDATED_SCHEDULER")
     );
+    let tenant = TenantId::new(12).unwrap();
+    let folders = (
+        Path::new("/state/tenants/12/current"),
+        Path::new("/app/repository/tenants/12"),
+    );
+    let order = tenant_updated(&parameters, (tenant, &artifacts), folders, false);
+    assert_eq!(order.tenant, Some(tenant));
+    assert_eq!(order.more["STRATOS_ARTIFACT_UPDATED_TENANT_ID"], "12");
+    assert_eq!(
+        order.more["CARTRIDGE_TENANT_FOLDER"],
+        "/app/repository/tenants/12"
+    );
+    assert_eq!(order.more["STRATOS_ARTIFACT_UPDATED_REPO_PASSWORD"], "canary");
 }
 
 proptest::proptest! {
