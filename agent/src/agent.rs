@@ -40,6 +40,7 @@ use crate::host::proc::Sampler;
 use crate::host::shelf::ShelfError;
 use crate::host::state::{self, State, StateError};
 use crate::host::systemd::Manager;
+use crate::host::thrift;
 use crate::host::upgrade::exec::{Inherited, Next};
 use crate::host::watch::Watcher;
 use crate::host::{leftovers, orphans};
@@ -216,6 +217,8 @@ struct Agent {
     fenced: bool,
     reachable: Option<bool>,
     stopped_at: Option<Millis>,
+    /// The member is at rest, and what only its start needed was given back.
+    resting: bool,
     ending: Ending,
     manager: Manager,
     desk: Desk,
@@ -273,6 +276,7 @@ impl Agent {
             fenced: false,
             reachable: None,
             stopped_at: None,
+            resting: false,
             ending: Ending::default(),
             manager: Manager::of_environment(),
             desk: Desk::default(),
@@ -364,6 +368,11 @@ impl Agent {
             let interval = self.interval(|d| d.publish_interval_ms);
             self.uplink.advance(&status, now, interval);
         }
+        let resting = self.life.is_steady();
+        if resting && !self.resting {
+            thrift::unmap_code();
+        }
+        self.resting = resting;
         self.upgrade_turned();
         self.manager.turned(now, || self.life.phase());
     }

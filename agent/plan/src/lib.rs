@@ -16,6 +16,7 @@ pub mod layout;
 pub mod leaving;
 pub mod lifecycle;
 pub mod logs;
+pub mod mappings;
 pub mod notify;
 pub mod oom;
 pub mod outbox;

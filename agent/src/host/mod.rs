@@ -21,6 +21,7 @@ pub mod source;
 pub mod state;
 pub mod stderr;
 pub mod systemd;
+pub mod thrift;
 pub mod upgrade;
 pub mod user_data;
 pub mod watch;

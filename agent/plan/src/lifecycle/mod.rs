@@ -299,6 +299,11 @@ impl Life {
         }
     }
 
+    /// It has been Active for a while, and answered well all the time.
+    pub fn is_steady(&self) -> bool {
+        matches!(self.stage, Stage::Active { .. }) && self.steady >= STEADY_AFTER
+    }
+
     /// What the orchestrator is told.
     pub fn phase(&self) -> Phase {
         match &self.stage {

@@ -1,0 +1,52 @@
+//! Memory that only the start of the agent needs: the code that reads settings, sets up TLS and the like. It is unmapped
+//! once the member is at rest. The kernel keeps it as long as nothing else wants the room, and reads it again if it is
+//! run again. Refuses to know when there is rest.
+
+use std::fs::File;
+use std::io::Read;
+
+use cartridge_agent_plan::mappings;
+
+/// Longest list of mappings, bytes.
+const MOST: u64 = 256 << 10;
+
+/// Unmaps the pages of the program's code. What cannot be found or done is left as it is: nothing depends on it.
+pub fn unmap_code() {
+    let mut maps = String::new();
+    let read = File::open("/proc/self/maps").and_then(|file| file.take(MOST).read_to_string(&mut maps));
+    let (Ok(_), Ok(program)) = (read, std::fs::read_link("/proc/self/exe")) else {
+        return;
+    };
+    let Some(code) = program
+        .to_str()
+        .and_then(|program| mappings::code(&maps, program))
+    else {
+        return;
+    };
+    // SAFETY: the range is one whole mapping of this process, of a file, private and without the right to write, as the
+    // kernel has just said. Its pages are therefore those of the file, and each is read from there again when it is run
+    // next. Nobody unmaps or moves the code of a running program. The call has no memory effects that Rust could see.
+    let done = unsafe { libc::madvise(code.start as *mut libc::c_void, code.len(), libc::MADV_DONTNEED) };
+    tracing::debug!(
+        bytes = code.len(),
+        done,
+        "code that only the start needs was unmapped"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_program_runs_on_without_its_pages() {
+        let before = resident();
+        super::unmap_code();
+        let after = resident();
+        assert!(after < before, "{after} of {before} KiB are resident");
+    }
+
+    fn resident() -> u64 {
+        let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap();
+        let line = rollup.lines().find(|line| line.starts_with("Rss:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
