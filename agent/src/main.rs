@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use cartridge_agent::agent::{self, AgentError, Ended};
 use cartridge_agent::cli;
 use cartridge_agent::host::duty;
-use cartridge_agent::host::git::fetcher;
+use cartridge_agent::host::git::{confined, fetcher};
 use cartridge_agent::host::hooks::warden;
 use cartridge_agent::host::state::StateError;
 use cartridge_agent::host::stderr::Stderr;
@@ -61,7 +61,7 @@ fn main() -> ExitCode {
     if let Some(code) = warden::run_if_asked() {
         return code;
     }
-    if let Some(code) = fetcher::asked() {
+    if let Some(code) = fetcher::asked().or_else(confined::asked) {
         return code;
     }
     pin_names();

@@ -14,7 +14,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use cartridge_agent::host::sandbox::{Confinement, confine};
+use cartridge_agent::host::sandbox::{Confinement, Reach, confine};
 use tempfile::TempDir;
 
 /// Most bytes of a file, and of memory.
@@ -266,7 +266,7 @@ fn child() {
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     let by = confine(&Confinement {
         folder: Path::new("."),
-        writable: true,
+        reach: Reach::Write,
         user: var("CONFINED_USER").parse().ok(),
         memory: MEMORY,
         processor: 60,

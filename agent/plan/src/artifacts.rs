@@ -6,10 +6,15 @@ pub mod addresses;
 pub mod advertisement;
 pub mod commit;
 pub mod credentials;
+pub mod history;
+pub mod keep;
 pub mod limits;
 pub mod names;
 pub mod object;
+pub mod openpgp;
 pub mod pace;
+pub mod signers;
+pub mod ssh_signature;
 pub mod talk;
 pub mod tree;
 

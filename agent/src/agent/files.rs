@@ -391,7 +391,9 @@ impl Files {
             Done::Failed { made, fault, refusal } => {
                 self.restless = true;
                 match made {
-                    Some(Move::Stage(commit) | Move::Remake { new: commit, .. }) if refusal => {
+                    Some(Move::Stage(commit) | Move::Remake { new: commit, .. } | Move::Switch(commit))
+                        if refusal =>
+                    {
                         self.refuse(commit, &fault, None)
                     }
                     _ => {

@@ -1,4 +1,5 @@
-//! Confines this process for good: no network, no other programs, no other files, bounded memory, time and files.
+//! Confines this process for good: no network, no other programs, no other files, bounded memory, time and files;
+//! or, before it becomes another program, as much of that as the program can live with.
 //!
 //! For a process with one thread, before it reads anything from a stranger. What the kernel cannot do is left out and
 //! said, unless everything is required. Refuses to know what the process is for.
@@ -8,8 +9,8 @@ mod syscalls;
 use std::path::Path;
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
-    RulesetCreatedAttr, RulesetStatus, Scope,
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, NetPort, PathBeneath, PathFd, Ruleset,
+    RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope,
 };
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
@@ -26,8 +27,8 @@ const FILES: u64 = 128;
 pub struct Confinement<'a> {
     /// The one folder that may be used.
     pub folder: &'a Path,
-    /// Whether it may be written to.
-    pub writable: bool,
+    /// What may be done there, and beyond.
+    pub reach: Reach,
     /// The user and group to become; the folder is all that is left of the file system then. Needs root.
     pub user: Option<u32>,
     /// Most bytes of private memory.
@@ -38,6 +39,19 @@ pub struct Confinement<'a> {
     pub file_bytes: u64,
     /// Anything that does not work is an error.
     pub required: bool,
+}
+
+/// What a confined process may still do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Read.
+    Read,
+    /// Read and write.
+    Write,
+    /// Read, and become another program.
+    Program,
+    /// The same, and connect to this TCP port.
+    Client(u16),
 }
 
 /// Why this process cannot be confined as required.
@@ -85,14 +99,14 @@ pub fn confine(limits: &Confinement<'_>) -> Result<Vec<String>, Unconfined> {
             .map(|()| "no-new-privileges".to_owned())
             .map_err(|e| e.to_string()),
     )?;
-    note("Landlock", landlocked(folder, limits.writable))?;
+    note("Landlock", landlocked(folder, limits.reach))?;
     if let Some(id) = limits.user {
         note("another user", become_user(id).map_err(|e| e.to_string()))?;
     }
     // Both after the change of user, which undoes them.
     let _ = prctl::set_dumpable(false);
     let _ = prctl::set_pdeathsig(Signal::SIGKILL);
-    note("filtering system calls", syscalls::filter())?;
+    note("filtering system calls", syscalls::filter(limits.reach))?;
     Ok(by)
 }
 
@@ -113,28 +127,40 @@ fn resources(limits: &Confinement<'_>) -> nix::Result<String> {
 }
 
 /// Nothing but this folder, no network, no signals to others.
-fn landlocked(folder: &Path, writable: bool) -> Result<String, String> {
+fn landlocked(folder: &Path, reach: Reach) -> Result<String, String> {
     let all = AccessFs::from_all(KNOWN);
     let mut allowed = AccessFs::ReadFile | AccessFs::ReadDir;
-    if writable {
-        allowed |= AccessFs::WriteFile
-            | AccessFs::Truncate
-            | AccessFs::MakeReg
-            | AccessFs::MakeDir
-            | AccessFs::RemoveFile
-            | AccessFs::RemoveDir
-            | AccessFs::Refer;
+    match reach {
+        Reach::Read => {}
+        Reach::Write => {
+            allowed |= AccessFs::WriteFile
+                | AccessFs::Truncate
+                | AccessFs::MakeReg
+                | AccessFs::MakeDir
+                | AccessFs::RemoveFile
+                | AccessFs::RemoveDir
+                | AccessFs::Refer;
+        }
+        Reach::Program | Reach::Client(_) => allowed |= AccessFs::Execute,
     }
     let folder = PathFd::new(folder).map_err(|error| error.to_string())?;
     let run = || -> Result<_, landlock::RulesetError> {
-        Ruleset::default()
+        let mut rules = Ruleset::default()
             .set_compatibility(CompatLevel::BestEffort)
             .handle_access(all)?
             .handle_access(AccessNet::from_all(KNOWN))?
             .scope(Scope::AbstractUnixSocket | Scope::Signal)?
             .create()?
-            .add_rule(PathBeneath::new(folder, allowed))?
-            .restrict_self()
+            .add_rule(PathBeneath::new(folder, allowed))?;
+        if matches!(reach, Reach::Program | Reach::Client(_))
+            && let Ok(null) = PathFd::new("/dev/null")
+        {
+            rules = rules.add_rule(PathBeneath::new(null, AccessFs::ReadFile | AccessFs::WriteFile))?;
+        }
+        if let Reach::Client(port) = reach {
+            rules = rules.add_rule(NetPort::new(port, AccessNet::ConnectTcp))?;
+        }
+        rules.restrict_self()
     };
     let status = run().map_err(|error| error.to_string())?;
     match status.ruleset {

@@ -34,7 +34,7 @@ pub fn parse(bytes: &[u8]) -> Result<Commit, &'static str> {
         .next()
         .and_then(|line| line.strip_prefix(b"tree "))
         .and_then(id);
-    let tree = tree.ok_or("it is not a commit: it names no tree")?;
+    let tree = tree.ok_or("is not a commit: it names no tree")?;
     let mut parents = Vec::new();
     let mut signature: Option<Vec<u8>> = None;
     let mut payload = Vec::with_capacity(bytes.len());
@@ -42,7 +42,7 @@ pub fn parse(bytes: &[u8]) -> Result<Commit, &'static str> {
     put(&mut payload, &bytes[..bytes.len() - lines.rest.len()]);
     loop {
         let before = lines.rest;
-        let line = lines.next().ok_or("it is not a commit: its head does not end")?;
+        let line = lines.next().ok_or("is not a commit: its head does not end")?;
         if line.is_empty() {
             put(&mut payload, before);
             break;
@@ -52,25 +52,25 @@ pub fn parse(bytes: &[u8]) -> Result<Commit, &'static str> {
             signature.push(b'\n');
             signature.extend_from_slice(more);
             if signature.len() > MAX_SIGNATURE {
-                return Err("its signature is too long");
+                return Err("has a signature that is too long");
             }
             continue;
         }
         in_signature = false;
         if let Some(first) = line.strip_prefix(b"gpgsig ") {
             if signature.replace(first.to_vec()).is_some() {
-                return Err("it has two signatures");
+                return Err("has two signatures");
             }
             in_signature = true;
             continue;
         }
         if line.starts_with(b"gpgsig-sha256 ") {
-            return Err("it is signed for another kind of hash");
+            return Err("is signed for another kind of hash");
         }
         if let Some(parent) = line.strip_prefix(b"parent ") {
-            parents.push(id(parent).ok_or("it is not a commit: a parent has no hash")?);
+            parents.push(id(parent).ok_or("is not a commit: a parent has no hash")?);
             if parents.len() > MAX_PARENTS {
-                return Err("it has more parents than are looked at");
+                return Err("has more parents than are looked at");
             }
         }
         put(&mut payload, &before[..before.len() - lines.rest.len()]);
@@ -80,7 +80,7 @@ pub fn parse(bytes: &[u8]) -> Result<Commit, &'static str> {
             signature: text + "\n",
             payload,
         }),
-        Err(_) => return Err("its signature is not text"),
+        Err(_) => return Err("has a signature that is not text"),
     };
     Ok(Commit {
         tree,

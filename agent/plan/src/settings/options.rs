@@ -332,7 +332,7 @@ pub const OPTIONS: &[Opt] = &[
     opt(
         KNOWN_HOSTS,
         "known-hosts",
-        "Keys of SSH servers, as OpenSSH keeps them: an absolute path",
+        "Keys of SSH servers, as OpenSSH keeps them, needed for ssh: an absolute path",
     ),
     default(
         SIGNATURES,
@@ -343,7 +343,7 @@ pub const OPTIONS: &[Opt] = &[
     opt(
         ALLOWED_SIGNERS,
         "allowed-signers",
-        "OpenSSH's file of allowed signers, or a keyring for gpgv: an absolute path",
+        "OpenSSH's file of allowed signers, or a keyring for gpgv; only its owner may write to it: an absolute path",
     ),
     default(
         HISTORY,
@@ -355,7 +355,7 @@ pub const OPTIONS: &[Opt] = &[
         LEAST_PERCENT,
         "least-percent",
         "50",
-        "Of a hundred files in the current release, how many a new one must have unless a person ordered it: 0 to 100",
+        "Of a hundred files in the current release, how many a new one must have unless a person ordered it; asked from 20 files on: 0 to 100",
     ),
     opt(
         ARTIFACT_LIMITS,

@@ -24,7 +24,7 @@ use git2::{AutotagOption, FetchOptions, Oid, RemoteCallbacks, Repository};
 
 use super::channel::Channel;
 use super::fault::plain;
-use crate::host::sandbox::{self, Confinement};
+use crate::host::sandbox::{self, Confinement, Reach};
 use objects::Objects;
 use pipe::Budget;
 
@@ -109,7 +109,11 @@ fn begin(open: &Open) -> Result<(Repository, Vec<String>), Wrong> {
     }
     let confined = sandbox::confine(&Confinement {
         folder: open.folder.as_deref().unwrap_or(Path::new(".")),
-        writable: open.folder.is_none(),
+        reach: if open.folder.is_none() {
+            Reach::Write
+        } else {
+            Reach::Read
+        },
         user: open.user,
         memory: open.memory,
         processor: MOST_PROCESSOR,

@@ -8,12 +8,14 @@
 mod address;
 mod carrier;
 mod channel;
+pub mod confined;
 mod credentials;
 mod fault;
 pub mod fetcher;
 mod http;
 mod patient;
 mod process;
+mod signed;
 mod stop;
 mod store;
 mod trust;
@@ -28,8 +30,9 @@ use cartridge_protocol::{CommitId, Secret};
 
 pub use fault::GitError;
 pub use process::fetch_with;
+pub(crate) use signed::{Unsigned, signer};
 pub use stop::Stop;
-pub(crate) use store::{NoObject, Store};
+pub(crate) use store::{NoObject, Store, UNSHALLOW};
 
 use address::Address;
 use carrier::Carrier;

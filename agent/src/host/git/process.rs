@@ -38,6 +38,13 @@ pub fn fetch_with(program: &Path) {
     PROGRAM.get_or_init(|| program.to_path_buf());
 }
 
+/// The agent's own program.
+pub(super) fn program() -> &'static Path {
+    PROGRAM
+        .get()
+        .map_or(Path::new("/proc/self/exe"), PathBuf::as_path)
+}
+
 pub(super) struct Process {
     channel: Channel<Patient, Patient>,
     child: Child,
@@ -58,10 +65,7 @@ impl Process {
         let begun = || -> io::Result<Self> {
             let (ours, theirs) = UnixStream::pair()?;
             let (words, spoken) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
-            let program = PROGRAM
-                .get()
-                .map_or(Path::new("/proc/self/exe"), PathBuf::as_path);
-            let child = Command::new(program)
+            let child = Command::new(program())
                 .arg0("cartridge-agent")
                 .arg(fetcher::NAME)
                 .env_clear()
@@ -238,7 +242,7 @@ pub(super) fn prepare(folder: &Path, wanted: u32) -> Result<Option<u32>, GitErro
     })
 }
 
-fn may_become_another() -> bool {
+pub(super) fn may_become_another() -> bool {
     let held = fs::read_to_string("/proc/self/status").ok().and_then(|status| {
         let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
         u64::from_str_radix(line.trim(), 16).ok()

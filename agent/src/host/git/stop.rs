@@ -28,6 +28,14 @@ impl Stop {
         }
     }
 
+    /// The same, with no more than so much time from now.
+    pub(super) fn at_most(&self, time: Duration) -> Self {
+        Self {
+            token: self.token.clone(),
+            deadline: self.deadline.min(Instant::now() + time),
+        }
+    }
+
     /// Asks the work to end, from any thread.
     pub fn raise(&self) {
         self.token.cancel();

@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use cartridge_agent_plan::artifacts::advertisement::full_name;
 use cartridge_agent_plan::artifacts::object::{ObjectId, ObjectKind};
 use cartridge_agent_plan::artifacts::talk::{Ask, FaultKind, MAX_PIECE, MAX_REQUEST, Open, Say};
 use cartridge_protocol::CommitId;
@@ -20,7 +21,7 @@ use super::{BRANCH_REF, COMMIT_REF, Remote, Stop};
 /// Least patience with a silent process.
 const LEAST_SILENCE: Duration = Duration::from_secs(30);
 /// libgit2's word for "the whole history, also where it was cut off before".
-const UNSHALLOW: i32 = i32::MAX;
+pub(crate) const UNSHALLOW: i32 = i32::MAX;
 
 /// Why an object was not had.
 #[derive(Debug)]
@@ -128,8 +129,7 @@ impl Store {
         let mut carrier = Carrier::new(remote, &address, stop)?;
         let list = carrier.list().map_err(|fault| fault.at(shown()))?;
         let (tip, by_hash) = (list.tip(), list.gives_by_hash());
-        let full = cartridge_agent_plan::artifacts::advertisement::full_name(&remote.branch);
-        let branch = format!("+{full}:{BRANCH_REF}");
+        let branch = branch_refspec(remote);
         if tip == Some(id) {
             self.download(&mut carrier, &branch, 1, &address)?;
         } else if by_hash {
@@ -147,6 +147,30 @@ impl Store {
         }
         self.download(&mut carrier, &branch, UNSHALLOW, &address)?;
         if self.has(id)? { Ok(()) } else { Err(unknown()) }
+    }
+
+    /// Brings so many generations of this commit's history; the largest number: all of it.
+    pub(crate) fn deepen(
+        &self,
+        remote: &Remote,
+        commit: &CommitId,
+        depth: i32,
+        stop: &Stop,
+    ) -> Result<(), GitError> {
+        let address = address::accept(remote)?;
+        if address.url.scheme() == "file" {
+            return Ok(());
+        }
+        let id = object_id(commit, &address)?;
+        let mut carrier = Carrier::new(remote, &address, stop)?;
+        let list = carrier
+            .list()
+            .map_err(|fault| fault.at(address::shown(address.url.as_str())))?;
+        let refspec = match list.tip() == Some(id) || !list.gives_by_hash() {
+            true => branch_refspec(remote),
+            false => format!("+{commit}:{COMMIT_REF}"),
+        };
+        self.download(&mut carrier, &refspec, depth, &address)
     }
 
     fn download(
@@ -235,6 +259,10 @@ impl Store {
             None => Err(NoObject::Forged),
         }
     }
+}
+
+fn branch_refspec(remote: &Remote) -> String {
+    format!("+{}:{BRANCH_REF}", full_name(&remote.branch))
 }
 
 fn pass_on(

@@ -6,6 +6,8 @@ use libc::{
     SECCOMP_RET_KILL_PROCESS, c_long, sock_filter,
 };
 
+use super::Reach;
+
 #[cfg(target_arch = "x86_64")]
 const ARCHITECTURE: Option<u32> = Some(0xc000_003e);
 #[cfg(target_arch = "aarch64")]
@@ -15,6 +17,11 @@ const ARCHITECTURE: Option<u32> = None;
 
 /// Numbers from here on are another table of calls, which is not used.
 const OTHER_TABLE: u32 = 0x4000_0000;
+
+/// What it takes to become another program.
+const TO_BECOME: &[c_long] = &[libc::SYS_execve, libc::SYS_execveat];
+/// What it takes to connect.
+const TO_CONNECT: &[c_long] = &[libc::SYS_socket, libc::SYS_socketpair, libc::SYS_connect];
 
 /// Where `struct seccomp_data` holds what is looked at.
 const NUMBER: u32 = 0;
@@ -84,10 +91,19 @@ const REFUSED_HERE: &[c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const REFUSED_HERE: &[c_long] = &[];
 
+/// What is not refused although it is in the lists.
+fn is_needed(call: c_long, reach: Reach) -> bool {
+    match reach {
+        Reach::Read | Reach::Write => false,
+        Reach::Program => TO_BECOME.contains(&call),
+        Reach::Client(_) => TO_BECOME.contains(&call) || TO_CONNECT.contains(&call),
+    }
+}
+
 /// Puts the filter in force. A signal may still be sent to this process itself, because that is how it aborts.
-pub(super) fn filter() -> Result<String, String> {
+pub(super) fn filter(reach: Reach) -> Result<String, String> {
     let architecture = ARCHITECTURE.ok_or("the filter is not written for this processor")?;
-    let mut program = program(architecture, std::process::id());
+    let mut program = program(architecture, std::process::id(), reach);
     let length = u16::try_from(program.len()).map_err(|error| error.to_string())?;
     let program = libc::sock_fprog {
         len: length,
@@ -107,7 +123,7 @@ pub(super) fn filter() -> Result<String, String> {
     }
 }
 
-fn program(architecture: u32, own: u32) -> Vec<sock_filter> {
+fn program(architecture: u32, own: u32, reach: Reach) -> Vec<sock_filter> {
     let refuse = answer(SECCOMP_RET_ERRNO | libc::EPERM.unsigned_abs());
     let mut program = vec![
         load(MACHINE),
@@ -117,7 +133,8 @@ fn program(architecture: u32, own: u32) -> Vec<sock_filter> {
         jump(BPF_JGE, OTHER_TABLE, 0, 1),
         refuse,
     ];
-    for number in REFUSED.iter().chain(REFUSED_HERE) {
+    let refused = REFUSED.iter().chain(REFUSED_HERE);
+    for number in refused.filter(|call| !is_needed(**call, reach)) {
         program.extend([on_equal(call(*number), 0, 1), refuse]);
     }
     program.extend([

@@ -21,6 +21,14 @@ pub enum ShelfError {
         /// What it holds.
         refusal: Refusal,
     },
+    /// Whether the commit may be used cannot be found out here, so it is not. The commit may be good.
+    #[error("whether commit {commit} may be used cannot be found out, so it is not used: {why}")]
+    Unknown {
+        /// The commit.
+        commit: CommitId,
+        /// What is missing or wrong.
+        why: String,
+    },
     /// The disk is full, read-only, broken, or not ours.
     #[error("could not {what} {}: {source}", path.display())]
     Disk {
@@ -83,12 +91,19 @@ impl ShelfError {
 
 /// What a commit holds that is not written to a disk, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{:?} {reason}", path.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect::<Vec<_>>().join("/"))]
+#[error("{}{reason}", shown(path))]
 pub struct Refusal {
-    /// From the root of the commit.
+    /// From the root of the commit; empty where it is about the commit as a whole.
     pub path: Vec<Vec<u8>>,
     /// What is wrong with it.
     pub reason: String,
+}
+
+fn shown(path: &[Vec<u8>]) -> String {
+    if path.is_empty() {
+        return "it ".to_owned();
+    }
+    format!("{:?} ", String::from_utf8_lossy(&path.join(&b'/')))
 }
 
 /// What can stop the reading and writing of a tree.

@@ -26,6 +26,8 @@ const MAX_LINK_BYTES: u64 = 4000;
 #[derive(Clone, Copy, Debug, Default)]
 struct Size {
     entries: u64,
+    /// Those of them that are files or links.
+    files: u64,
     /// Longest path below it, bytes.
     path: u64,
     /// How many folders above it a link below it reaches.
@@ -62,6 +64,11 @@ impl<'store> Forest<'store> {
             return Err(Trouble::refused(&[], "holds a link that leaves the commit"));
         }
         Ok(size.entries)
+    }
+
+    /// How many files and links a tree holds. It is surveyed for that.
+    pub(super) fn files(&mut self, root: ObjectId) -> Result<u64, Trouble> {
+        Ok(self.size(root, &mut Vec::new())?.files)
     }
 
     /// The entries of a tree, refused as a whole if one of them is unacceptable.
@@ -138,6 +145,7 @@ impl<'store> Forest<'store> {
             path.push(entry.name.to_vec());
             let below = self.entry_size(entry, path)?;
             size.entries = size.entries.saturating_add(1).saturating_add(below.entries);
+            size.files = size.files.saturating_add(below.files);
             size.path = size.path.max(entry.name.len() as u64 + 1 + below.path);
             size.climb = size.climb.max(below.climb);
             size.depth = size.depth.max(below.depth);
@@ -150,7 +158,10 @@ impl<'store> Forest<'store> {
 
     fn entry_size(&mut self, entry: &Entry, path: &mut Vec<Vec<u8>>) -> Result<Size, Trouble> {
         match entry.kind {
-            Kind::File { .. } => Ok(Size::default()),
+            Kind::File { .. } => Ok(Size {
+                files: 1,
+                ..Size::default()
+            }),
             Kind::Link => {
                 let climb = tree::climb(&self.target(entry, path)?);
                 let climb = climb.map_err(|reason| Trouble::refused(path, reason))?;
@@ -158,6 +169,7 @@ impl<'store> Forest<'store> {
                     return Err(Trouble::refused(path, "is a link that leaves the commit"));
                 }
                 Ok(Size {
+                    files: 1,
                     climb,
                     ..Size::default()
                 })

@@ -34,7 +34,7 @@ impl Shelf {
             Some((commit.clone(), Instant::now()));
     }
 
-    fn is_fresh(&self, commit: &CommitId) -> bool {
+    pub(super) fn is_fresh(&self, commit: &CommitId) -> bool {
         let verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
         verified
             .as_ref()

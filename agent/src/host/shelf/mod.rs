@@ -5,11 +5,13 @@
 //! <root>/releases/<commit>.part/   unfinished, or half removed
 //! <root>/releases/<commit>/        whole: every file is the commit's
 //! <root>/current -> releases/<commit>
+//! <root>/accepted/<commit>         it was current, and its signature was checked then
 //! ```
 //!
 //! What to do next is `agent_plan::release`'s answer; this file carries out one move, and may die on any line
 //! of it: whatever is left is either invisible or whole (S15). It refuses to know why a release is wanted.
 
+mod accept;
 mod export;
 mod failpoint;
 mod fault;
@@ -173,8 +175,10 @@ impl Shelf {
             Move::Stage(commit) => self.stage(commit, None, remote, stop),
             Move::Remake { old, new } => self.stage(new, Some(old), remote, stop),
             Move::Switch(commit) => {
+                self.accept_again(commit, remote, stop)?;
                 self.heal(commit, remote, stop)?;
-                self.tidy(step)
+                self.tidy(step)?;
+                self.was_current(commit, remote)
             }
             other => self.tidy(other),
         }
@@ -307,6 +311,7 @@ impl Shelf {
         let (release, part) = (self.release_path(commit), self.part_path(commit));
         self.clear_part(commit)?;
         fs::rename(&release, &part).map_err(ShelfError::disk("retire", &release))?;
+        self.forget(commit)?;
         flush_folder(&self.root.join(RELEASES))
     }
 }

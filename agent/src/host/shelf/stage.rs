@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use cartridge_agent_plan::artifacts::commit;
+use cartridge_agent_plan::artifacts::commit::{self, Commit};
 use cartridge_agent_plan::artifacts::object::{ObjectId, ObjectKind};
 use cartridge_protocol::CommitId;
 use nix::sys::stat::{Mode, fchmod};
@@ -66,7 +66,8 @@ impl Shelf {
         point("fetch.before");
         let store = self.fetched(commit, remote, stop)?;
         point("fetch.after");
-        let written = self.write(&store, commit, old, stop);
+        self.accept(&store, commit, remote, stop)?;
+        let written = self.write(&store, commit, old, remote, stop);
         // Its memory, too, is given back before anything else happens.
         drop(store);
         let sealed = written.and_then(|tally| self.seal(commit).map(|()| tally));
@@ -88,7 +89,12 @@ impl Shelf {
         sealed.map(|_| ())
     }
 
-    fn fetched(&self, commit: &CommitId, remote: &Remote, stop: &Stop) -> Result<Store, ShelfError> {
+    pub(super) fn fetched(
+        &self,
+        commit: &CommitId,
+        remote: &Remote,
+        stop: &Stop,
+    ) -> Result<Store, ShelfError> {
         let path = self.root.join(REPOSITORY);
         let mut store = match Store::open(&path, remote, stop) {
             Ok(store) => store,
@@ -129,6 +135,7 @@ impl Shelf {
         store: &Store,
         commit: &CommitId,
         old: Option<&CommitId>,
+        remote: &Remote,
         stop: &Stop,
     ) -> Result<Tally, ShelfError> {
         let part = self.part_path(commit);
@@ -136,6 +143,7 @@ impl Shelf {
         let root = tree_of(store, commit).map_err(explain)?;
         let mut forest = Forest::new(store, self.limits);
         let expected = forest.survey(root).map_err(explain)?;
+        self.keeps_enough(&mut forest, root, commit, store, remote)?;
 
         fs::create_dir(&part).map_err(ShelfError::disk("make", &part))?;
         point("stage.before");
@@ -229,6 +237,11 @@ impl Shelf {
 }
 
 pub(super) fn tree_of(store: &Store, commit: &CommitId) -> Result<ObjectId, Trouble> {
+    Ok(read(store, commit)?.tree)
+}
+
+/// The commit itself.
+pub(super) fn read(store: &Store, commit: &CommitId) -> Result<Commit, Trouble> {
     let unusable = |reason: &str| Trouble::Damaged(format!("commit {commit}: {reason}"));
     let id = commit
         .as_str()
@@ -248,6 +261,5 @@ pub(super) fn tree_of(store: &Store, commit: &CommitId) -> Result<ObjectId, Trou
             format!("is a {} and no commit", kind.name()),
         ));
     }
-    let commit = commit::parse(&bytes).map_err(|reason| Trouble::refused(&[], reason))?;
-    Ok(commit.tree)
+    commit::parse(&bytes).map_err(|reason| Trouble::refused(&[], reason))
 }

@@ -358,6 +358,22 @@ fn loopback_repositories_come_with_a_loopback_link_unless_addresses_are_named() 
         ("CARTRIDGE_FETCH_SANDBOX", "no"),
     ];
     assert_eq!(artifacts(&wrong).unwrap_err(), wrong.len());
+    // What needs something else that is not there, or cannot be upheld.
+    let signed = [
+        ("CARTRIDGE_SIGNATURES", "ssh"),
+        ("CARTRIDGE_ALLOWED_SIGNERS", "/signers"),
+    ];
+    assert!(artifacts(&signed).is_ok());
+    assert_eq!(
+        artifacts(&[signed.as_slice(), &[("CARTRIDGE_ARTIFACT_SOURCE", "mine")]].concat()),
+        Err(1)
+    );
+    let ssh = [
+        ("CARTRIDGE_ALLOW_REMOTES", "https|ssh"),
+        ("CARTRIDGE_KNOWN_HOSTS", "/hosts"),
+    ];
+    assert!(artifacts(&ssh).unwrap().remotes.ssh);
+    assert_eq!(artifacts(&ssh[..1]), Err(1));
 }
 
 #[test]
