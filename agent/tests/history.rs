@@ -54,6 +54,12 @@ fn next(repo: &Repo, text: &str) -> CommitId {
     repo.commit()
 }
 
+/// So many commits; the last of them.
+fn many(repo: &Repo, count: usize) -> CommitId {
+    (1..count).for_each(|n| drop(next(repo, &n.to_string())));
+    next(repo, "the last")
+}
+
 fn refused(shelf: &Shelf, remote: &Remote, commit: &CommitId, words: &str) {
     let before = shelf.state().unwrap();
     let error = settle(shelf, remote, commit).expect_err(words);
@@ -86,7 +92,7 @@ fn a_commit_descends_from_the_current_release_or_is_refused_unless_it_is_ordered
         repo.git(&["merge", "-q", "--no-ff", "-m", "merge", "side"]);
         let merged = support::id(&repo.git(&["rev-parse", "HEAD"]));
         settle(&shelf, &remote, &merged).unwrap();
-        let far = (0..40).map(|n| next(&repo, &n.to_string())).last().unwrap();
+        let far = many(&repo, 40);
         settle(&shelf, &remote, &far).unwrap();
 
         // A branch that was pushed by force, and one that went back.
@@ -142,12 +148,12 @@ fn history_is_fetched_no_further_than_it_takes() {
     settle(&shelf, &remote, &next(&repo, "two")).unwrap();
     let one = sent();
     assert!(one < 3_000, "{one} bytes for a commit whose parent is current");
-    let far = (0..600).map(|n| next(&repo, &n.to_string())).last().unwrap();
+    let far = many(&repo, 600);
     settle(&shelf, &remote, &far).unwrap();
     println!("{one} bytes for one commit, {} for six hundred", sent());
     // Also where what was fetched is gone meanwhile.
     std::fs::remove_dir_all(root.path().join("repository")).unwrap();
-    let near = (0..20).map(|n| next(&repo, &n.to_string())).last().unwrap();
+    let near = many(&repo, 20);
     settle(&shelf, &remote, &near).unwrap();
     let again = sent();
     assert!(again < 40_000, "{again} bytes for twenty commits");
