@@ -1,6 +1,6 @@
-//! Memory that only the start of the agent needs: the code that reads settings, sets up TLS and the like. It is unmapped
-//! once the member is at rest. The kernel keeps it as long as nothing else wants the room, and reads it again if it is
-//! run again. Refuses to know when there is rest.
+//! Memory that only the start of the agent needs: the code that reads settings, sets up TLS and the like, and its
+//! constants. Both are unmapped once the member is at rest. The kernel keeps them as long as nothing else wants the room,
+//! and reads them again if they are used again. Refuses to know when there is rest.
 
 use std::fs::File;
 use std::io::Read;
@@ -19,13 +19,15 @@ pub fn unmap_code() {
     };
     let Some(code) = program
         .to_str()
-        .and_then(|program| mappings::code(&maps, program))
+        .and_then(|program| mappings::unchanging(&maps, program))
     else {
         return;
     };
-    // SAFETY: the range is one whole mapping of this process, of a file, private and without the right to write, as the
-    // kernel has just said. Its pages are therefore those of the file, and each is read from there again when it is run
-    // next. Nobody unmaps or moves the code of a running program. The call has no memory effects that Rust could see.
+    // SAFETY: the range is one or two whole mappings of this process, of a file, private and without the right to write,
+    // as the kernel has just said; the second of them is the code, the first, if there is one, begins with the file's
+    // own first byte and ends at the code, so it is the segment that the file declares to be read only and that no
+    // relocation reaches. Their pages are therefore those of the file, and each is read from there again when it is used
+    // next. Nobody unmaps or moves them while the program runs. The call has no effect on memory that Rust could see.
     let done = unsafe { libc::madvise(code.start as *mut libc::c_void, code.len(), libc::MADV_DONTNEED) };
     tracing::debug!(
         bytes = code.len(),
