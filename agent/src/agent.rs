@@ -33,7 +33,7 @@ use tokio::sync::mpsc;
 use crate::host::alarm::Alarm;
 use crate::host::clock::Clock;
 use crate::host::follow;
-use crate::host::hooks::Hooks;
+use crate::host::hooks::{self, Hooks};
 use crate::host::local;
 use crate::host::logs::Logs;
 use crate::host::proc::Sampler;
@@ -100,6 +100,8 @@ pub enum AgentError {
 pub(crate) enum Event {
     /// For the member's life.
     Life(lifecycle::Event),
+    /// A hook has ended.
+    Hook(hooks::Ended),
     /// From the stream.
     Link(Told),
     /// The stream has ended for good.
@@ -108,8 +110,6 @@ pub(crate) enum Event {
     Posted(Result<u64, LinkError>),
     /// Work on the member's own files, or on a tenant's, has ended.
     Files(Option<TenantId>, files::Done),
-    /// The hook about a tenant's release has ended.
-    TenantHook(TenantId, Option<String>),
     /// The newest order was written down, or could not be.
     Remembered(Result<(), String>),
     /// A signal.
@@ -238,13 +238,8 @@ impl Agent {
     ) -> Result<Self, AgentError> {
         let logs = Logs::new(state.base, settings.logs.rules.clone(), clock);
         let told = events.clone();
-        let hooks = Hooks::start(&settings, logs.clone(), async move |(order, fault)| {
-            let hook = order.hook;
-            let event = match order.tenant {
-                Some(tenant) => Event::TenantHook(tenant, fault),
-                None => Event::Life(lifecycle::Event::HookEnded { hook, fault }),
-            };
-            let _ = told.send(event).await;
+        let hooks = Hooks::start(&settings, logs.clone(), async move |ended| {
+            let _ = told.send(Event::Hook(ended)).await;
         });
         settings.rules.prepare = hooks.preparations();
         // Before the first child is started.
@@ -300,13 +295,10 @@ impl Agent {
                 {
                     self.upgrade(upgrade::Event::Answered);
                 }
-                if let lifecycle::Event::HookEnded { hook, fault } = &event {
-                    let ledger = &mut self.desk.ledger;
-                    ledger.hook_ended(hook.name(), fault.as_deref(), self.clock.now());
-                }
                 let event = self.judged(event);
                 self.step(event);
             }
+            Event::Hook(ended) => self.hook_ended(ended),
             Event::Link(Told::Desired(desired)) => self.wanted(*desired),
             Event::Link(Told::Reachable(answer)) => self.reached(answer),
             Event::Fenced => self.fenced(),
@@ -322,7 +314,6 @@ impl Agent {
             }
             Event::Files(None, done) => self.files_done(done),
             Event::Files(Some(tenant), done) => self.tenant_files_done(tenant, done),
-            Event::TenantHook(tenant, fault) => self.tenant_told(tenant, fault),
             Event::Remembered(written) => self.remembered(written),
             Event::Asked(asked) => self.asked(asked),
             Event::Balancer(told) => self.balancer_told(told),

@@ -6,6 +6,7 @@ mod cloud;
 mod commands;
 pub mod local;
 mod print;
+mod run_hook;
 mod sources;
 mod upgrade;
 
@@ -31,8 +32,9 @@ Exit codes:
   1  it could not begin
   2  wrong configuration
   3  another agent runs here
-  4  no agent runs here, or not for you to ask (status, sync)
-  5  the agent here gives no answer that can be used (status, sync)";
+  4  no agent runs here, or not for you to ask (status, sync, run-hook)
+  5  the agent here gives no answer that can be used (the same)
+  6  the hook was not run (run-hook)";
 
 const STATUS_EXAMPLES: &str = "Examples:
   cartridge-agent status
@@ -144,6 +146,7 @@ pub fn command() -> Command {
                 .arg(output())
                 .after_help(SYNC_EXAMPLES),
         )
+        .subcommand(run_hook::command())
         .subcommand(
             Command::new("upgrade")
                 .about("Has the agent that runs here become the one in a file, and waits how it goes")

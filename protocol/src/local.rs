@@ -18,7 +18,9 @@ pub const SOCKET: &str = "agent.sock";
 /// Longest request, bytes, newline included.
 pub const MAX_REQUEST_BYTES: usize = 4096;
 /// Longest line of an answer, bytes, newline included.
-pub const MAX_ANSWER_BYTES: usize = 256 << 10;
+pub const MAX_ANSWER_BYTES: usize = 1 << 20;
+/// Most bytes of one piece of a hook's output.
+pub const MAX_OUTPUT_BYTES: usize = 16 << 10;
 
 /// A request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,9 +49,28 @@ pub enum Ask {
         /// An absolute path.
         file: PathBuf,
     },
+    /// Run a hook now, with the environment that it would have. Answered with [`Answer::Output`] as it comes, then with
+    /// [`Answer::Ran`] or [`Answer::NotRun`].
+    RunHook {
+        /// Its name, in either spelling.
+        hook: String,
+        /// For a hook that cannot be run without.
+        #[serde(default)]
+        arguments: Vec<String>,
+        /// How long the caller waits, milliseconds. The hook is not ended for it.
+        within_ms: u64,
+    },
+    /// What would that hook be told? Answered with one [`Answer::Variable`] for each.
+    HookEnvironment {
+        /// Its name, in either spelling.
+        hook: String,
+        /// For a hook that cannot be run without.
+        #[serde(default)]
+        arguments: Vec<String>,
+    },
 }
 
-/// An answer: one line of it ends the conversation.
+/// An answer: one line. Others may follow output and variables; every other line ends the conversation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Answer {
@@ -59,6 +80,14 @@ pub enum Answer {
     Synced(Synced),
     /// The agent is another one now, and which.
     Upgraded(String),
+    /// What a hook wrote, without secrets.
+    Output(Output),
+    /// What a hook would be told, without secrets.
+    Variable(Variable),
+    /// A hook was run.
+    Ran(Ran),
+    /// A hook was not run, and why.
+    NotRun(String),
     /// It was not done, and why.
     Refused(String),
 }
@@ -187,6 +216,49 @@ pub struct Synced {
     pub fault: Option<String>,
 }
 
+/// A piece of what a hook wrote: whole lines, but for the last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    /// Where to.
+    pub stream: OutputStream,
+    /// At most [`MAX_OUTPUT_BYTES`].
+    pub text: String,
+}
+
+/// Where a hook writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OutputStream {
+    /// Standard output.
+    Out,
+    /// Standard error.
+    Err,
+}
+
+/// One variable of a hook's environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Variable {
+    /// Its name.
+    pub name: String,
+    /// Its value, or `(secret)`.
+    pub value: String,
+}
+
+/// How a hook went that somebody asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ran {
+    /// Its name, as Stratos has it.
+    pub hook: String,
+    /// Programs that were run, the one that failed included.
+    pub programs: usize,
+    /// Exit code of the last of them; None: it ended in another way.
+    pub exit: Option<i32>,
+    /// What went wrong.
+    pub fault: Option<String>,
+    /// How long it took.
+    pub took_ms: u64,
+}
+
 /// Why a request is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRequest {
@@ -238,7 +310,12 @@ mod tests {
 
     #[test]
     fn requests_are_one_line_of_json_with_their_version() {
-        for ask in [Ask::Status, Ask::Sync { within_ms: 5 }] {
+        let run = Ask::RunHook {
+            hook: "clean".into(),
+            arguments: vec!["a b".into()],
+            within_ms: 7,
+        };
+        for ask in [Ask::Status, Ask::Sync { within_ms: 5 }, run] {
             let line = serde_json::to_vec(&Request::new(ask.clone())).unwrap();
             assert_eq!(Request::parse(&line).unwrap(), Request::new(ask));
         }

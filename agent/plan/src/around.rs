@@ -4,6 +4,8 @@
 //! are skipped, and the newest is told. Nothing queues up: the next event is worked out when somebody is free to run
 //! its hook. Refuses to know how it was told and how hooks are run.
 
+mod asked;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -12,6 +14,7 @@ use cartridge_protocol::surroundings::{SignUp, Tenant};
 use cartridge_protocol::{CartridgeType, ClusterId, MemberId};
 
 use crate::hook::{Hook, Order};
+pub use asked::NothingToTell;
 
 /// Members remembered, should those told be cut again and again in another place.
 const MOST_REMEMBERED: usize = 4 * MAX_PEERS;

@@ -2,6 +2,7 @@
 //!
 //! Refuses to know how a hook is run. The names, the older file names and the order are Apache Stratos's.
 
+pub mod asked;
 pub mod environment;
 pub mod fitness;
 mod stratos;

@@ -7,6 +7,7 @@ use cartridge_protocol::local::{Answer, Ask, Picture, Synced, Waiting};
 use tokio::sync::mpsc;
 
 use super::{Agent, Event};
+use crate::host::hooks;
 use crate::host::local::{self, Asked};
 use crate::version::version;
 
@@ -35,6 +36,17 @@ impl Agent {
         let answer = match asked.ask {
             Ask::Status => Answer::Picture(Box::new(self.picture())),
             Ask::Upgrade { file } => return self.offered(&file, asked.reply),
+            Ask::RunHook { hook, arguments, .. } => {
+                let asked = hooks::Asked {
+                    reply: asked.reply,
+                    caller: asked.caller,
+                };
+                return self.run_asked(&hook, &arguments, asked);
+            }
+            Ask::HookEnvironment { hook, arguments } => match self.asked_order(&hook, &arguments) {
+                Ok(order) => return self.effects.hooks.show(order, asked.reply),
+                Err(why) => Answer::NotRun(why),
+            },
             Ask::Sync { .. } => match self.sync() {
                 Ok(()) => return self.desk.syncs.push(asked.reply),
                 Err(why) => Answer::Refused(why.to_owned()),

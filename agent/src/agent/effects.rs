@@ -82,9 +82,13 @@ impl Effects {
     }
 
     pub(super) fn send(&self, event: lifecycle::Event) {
+        self.send_soon(Event::Life(event));
+    }
+
+    pub(super) fn send_soon(&self, event: Event) {
         let events = self.events.clone();
         tokio::spawn(async move {
-            let _ = events.send(Event::Life(event)).await;
+            let _ = events.send(event).await;
         });
     }
 

@@ -6,15 +6,18 @@ use std::sync::Arc;
 
 use cartridge_agent_plan::around::Around;
 use cartridge_agent_plan::blot::Blot;
+use cartridge_agent_plan::hook::Order;
+use cartridge_agent_plan::hook::asked::asked;
 use cartridge_agent_plan::hook::environment::artifact_updated;
 use cartridge_agent_plan::lifecycle::{self, Hook};
 use cartridge_protocol::MemberId;
 use cartridge_protocol::launch::SECRET_KEYS;
 use cartridge_protocol::link::Desired;
+use cartridge_protocol::local::Answer;
 use cartridge_protocol::surroundings::Surroundings;
 
-use super::Agent;
-use crate::host::hooks::Hooks;
+use super::{Agent, Event};
+use crate::host::hooks::{Asked, Ended, Hooks};
 
 /// What the member knows of its surroundings, and whether any hook wants to know.
 pub(super) struct Hooking {
@@ -41,8 +44,18 @@ impl Hooking {
 impl Agent {
     pub(super) fn run_hook(&mut self, hook: Hook) {
         self.desk.ledger.hook_begun(hook.name(), self.clock.now());
-        let hooks = &self.effects.hooks;
-        let mut order = hooks.order(hook);
+        if !self.effects.hooks.run(self.order(hook)) {
+            self.effects.send_soon(Event::Hook(Ended {
+                hook,
+                tenant: None,
+                fault: Some("too many hooks wait".to_owned()),
+                asked_by: None,
+            }));
+        }
+    }
+
+    fn order(&self, hook: Hook) -> Order {
+        let mut order = self.effects.hooks.order(hook);
         let artifacts = self.desired.as_ref().and_then(|d| d.artifacts.as_ref());
         if let (Hook::ArtifactUpdated, Some(artifacts)) = (hook, artifacts) {
             let again = self.life.activated;
@@ -50,10 +63,59 @@ impl Agent {
                 .more
                 .extend(artifact_updated(&self.settings.parameters, artifacts, again));
         }
-        if !hooks.run(order) {
-            let fault = Some("too many hooks wait".to_owned());
-            self.effects.send(lifecycle::Event::HookEnded { hook, fault });
+        order
+    }
+
+    /// The run that somebody asks for, told what the member's own would be told.
+    pub(super) fn asked_order(&self, name: &str, arguments: &[String]) -> Result<Order, String> {
+        let asked = asked(name, arguments).map_err(|e| e.to_string())?;
+        let mut order = self.order(asked.hook);
+        order.more.extend(asked.more);
+        order.arguments.extend(asked.arguments);
+        self.hooking.around.asked(order).map_err(|e| e.to_string())
+    }
+
+    /// Runs a hook because somebody asks for it; what comes of it is told to them, and changes nothing in the life.
+    pub(super) fn run_asked(&mut self, name: &str, arguments: &[String], by: Asked) {
+        let reply = by.reply.clone();
+        let run = if self.life.ends() {
+            Err("the member ends".to_owned())
+        } else {
+            self.asked_order(name, arguments).and_then(|order| {
+                let name = order.hook.name();
+                let taken = self.effects.hooks.run_asked(order, by);
+                taken
+                    .then_some(name)
+                    .ok_or_else(|| "too many wait for a hook already".to_owned())
+            })
+        };
+        match run {
+            Ok(name) => self.desk.ledger.hook_begun(name, self.clock.now()),
+            Err(why) => drop(reply.try_send(Answer::NotRun(why))),
         }
+    }
+
+    /// A hook has ended.
+    pub(super) fn hook_ended(&mut self, ended: Ended) {
+        let Ended {
+            hook,
+            tenant,
+            fault,
+            asked_by,
+        } = ended;
+        if let (Some(tenant), None) = (tenant, asked_by) {
+            return self.tenant_told(tenant, fault);
+        }
+        let ledger = &mut self.desk.ledger;
+        ledger.hook_ended(hook.name(), fault.as_deref(), self.clock.now());
+        let Some(user) = asked_by else {
+            return self.step(lifecycle::Event::HookEnded { hook, fault });
+        };
+        let how = fault.unwrap_or_else(|| "went well".to_owned());
+        self.tell(
+            "hook",
+            &format!("{}, for which user {user} asked: {how}", hook.name()),
+        );
     }
 
     /// Hooks are told secrets, which may come back in what they write.

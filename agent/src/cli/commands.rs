@@ -15,16 +15,18 @@ use serde_json::{Value, json};
 
 use super::local::{NoAnswer, ask};
 use super::upgrade::{self, NotUpgraded};
-use super::{cloud, out, read, wants_json};
+use super::{cloud, out, read, run_hook, wants_json};
 
 /// Something went wrong.
-const FAILED: u8 = 1;
+pub(super) const FAILED: u8 = 1;
 /// Wrong configuration.
-const CONFIGURATION: u8 = 2;
+pub(super) const CONFIGURATION: u8 = 2;
 /// No agent runs here.
 const NOBODY: u8 = 4;
 /// The agent that runs here gives no answer that can be used.
-const NO_ANSWER: u8 = 5;
+pub(super) const NO_ANSWER: u8 = 5;
+/// A hook was not run.
+pub(super) const NOT_RUN: u8 = 6;
 
 /// Obeys the command line: the settings to run a member with, or the exit code of what was done instead.
 pub fn obey(matches: &ArgMatches) -> Result<Settings, ExitCode> {
@@ -40,6 +42,7 @@ pub fn obey(matches: &ArgMatches) -> Result<Settings, ExitCode> {
         "status" => status(matches, wants_json(asked)),
         "sync" => sync(matches, asked),
         "upgrade" => upgrade(matches, asked),
+        "run-hook" => run_hook::obey(matches, asked),
         _ => return resolved(matches)?.settings.map_err(|faults| refuse(&faults)),
     })
 }
@@ -89,12 +92,12 @@ fn status(matches: &ArgMatches, as_json: bool) -> ExitCode {
         Answer::Picture(picture) if as_json => print_json(&json!(picture)),
         Answer::Picture(picture) => print(&picture::text(&picture)),
         Answer::Refused(why) => fail(&why, FAILED),
-        Answer::Synced(_) | Answer::Upgraded(_) => fail("the agent answered something else", NO_ANSWER),
+        _ => fail("the agent answered something else", NO_ANSWER),
     })
 }
 
 fn sync(matches: &ArgMatches, asked: &ArgMatches) -> ExitCode {
-    let within = Duration::from_secs(asked.get_one("within").copied().unwrap_or(60));
+    let within = seconds(asked, 60);
     let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
     answered(matches, Ask::Sync { within_ms }, within, |answer| match answer {
         Answer::Synced(synced) => {
@@ -110,7 +113,7 @@ fn sync(matches: &ArgMatches, asked: &ArgMatches) -> ExitCode {
             }
         }
         Answer::Refused(why) => fail(&why, FAILED),
-        Answer::Picture(_) | Answer::Upgraded(_) => fail("the agent answered something else", NO_ANSWER),
+        _ => fail("the agent answered something else", NO_ANSWER),
     })
 }
 
@@ -119,7 +122,7 @@ fn upgrade(matches: &ArgMatches, asked: &ArgMatches) -> ExitCode {
         Ok(folder) => folder,
         Err(fault) => return refuse(&[fault]),
     };
-    let within = Duration::from_secs(asked.get_one("within").copied().unwrap_or(300));
+    let within = seconds(asked, 300);
     let file = asked.get_one::<PathBuf>("file").cloned().unwrap_or_default();
     match upgrade::upgrade(&folder, &file, within) {
         Ok(text) => print(&format!("{text}\n")),
@@ -131,6 +134,11 @@ fn upgrade(matches: &ArgMatches, asked: &ArgMatches) -> ExitCode {
     }
 }
 
+/// How long the caller waits.
+pub(super) fn seconds(asked: &ArgMatches, usual: u64) -> Duration {
+    Duration::from_secs(asked.get_one("within").copied().unwrap_or(usual))
+}
+
 /// Asks, and ends as `take` says of the last line of the answer.
 fn answered(
     matches: &ArgMatches,
@@ -138,30 +146,42 @@ fn answered(
     within: Duration,
     mut take: impl FnMut(Answer) -> ExitCode,
 ) -> ExitCode {
-    let folder = match settings::state_dir(&read(matches)) {
-        Ok(folder) => folder,
-        Err(fault) => return refuse(&[fault]),
-    };
     let mut code = None;
-    match ask(&folder, question, within, |answer| code = Some(take(answer))) {
-        Err(error @ (NoAnswer::Nobody(_) | NoAnswer::Denied(_))) => fail(&error.to_string(), NOBODY),
-        Err(error) => fail(&error.to_string(), NO_ANSWER),
+    match conversation(matches, question, within, |answer| code = Some(take(answer))) {
+        Err(code) => code,
         Ok(()) => code.unwrap_or_else(|| fail("the agent ended before it answered", NO_ANSWER)),
     }
 }
 
-fn print_json(value: &Value) -> ExitCode {
+/// Asks; `take` is given every line of the answer.
+pub(super) fn conversation(
+    matches: &ArgMatches,
+    question: Ask,
+    within: Duration,
+    take: impl FnMut(Answer),
+) -> Result<(), ExitCode> {
+    let folder = settings::state_dir(&read(matches)).map_err(|fault| refuse(&[fault]))?;
+    ask(&folder, question, within, take).map_err(|error| {
+        let code = match error {
+            NoAnswer::Nobody(_) | NoAnswer::Denied(_) => NOBODY,
+            NoAnswer::Silent { .. } | NoAnswer::Unreadable { .. } => NO_ANSWER,
+        };
+        fail(&error.to_string(), code)
+    })
+}
+
+pub(super) fn print_json(value: &Value) -> ExitCode {
     print(&format!("{value:#}\n"))
 }
 
-fn print(text: &str) -> ExitCode {
+pub(super) fn print(text: &str) -> ExitCode {
     match out(text) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&format!("cannot write: {error}"), FAILED),
     }
 }
 
-fn fail(why: &str, code: u8) -> ExitCode {
+pub(super) fn fail(why: &str, code: u8) -> ExitCode {
     eprintln!("cartridge-agent: {why}");
     ExitCode::from(code)
 }

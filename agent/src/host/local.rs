@@ -30,6 +30,8 @@ const QUEUE: usize = 64;
 pub struct Asked {
     /// What is asked.
     pub ask: Ask,
+    /// User id of who asks.
+    pub caller: u32,
     /// For the answers.
     pub reply: mpsc::Sender<Answer>,
 }
@@ -116,13 +118,16 @@ async fn talk(stream: UnixStream, asked: &impl AsyncFn(Asked) -> bool) -> io::Re
         Err(fault) => return refuse(&mut writer, format!("the request {fault}")).await,
     };
     let within = match request.ask {
-        Ask::Sync { within_ms } => Duration::from_millis(within_ms).min(LONGEST),
+        Ask::Sync { within_ms } | Ask::RunHook { within_ms, .. } => {
+            Duration::from_millis(within_ms).min(LONGEST)
+        }
         Ask::Upgrade { .. } => LONGEST,
-        Ask::Status => PATIENCE,
+        Ask::Status | Ask::HookEnvironment { .. } => PATIENCE,
     };
     let (reply, mut answers) = mpsc::channel(QUEUE);
     if !asked(Asked {
         ask: request.ask,
+        caller,
         reply,
     })
     .await

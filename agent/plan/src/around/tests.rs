@@ -302,3 +302,45 @@ proptest! {
         prop_assert_eq!(known, so);
     }
 }
+
+#[test]
+fn a_run_that_is_asked_for_is_about_somebody_who_is_known_and_is_not_counted_as_told() {
+    let asked = |around: &Around, hook| around.asked(Order::new(hook));
+    let mut around = Around::new(id(1));
+    let unknown = Err(NothingToTell::NothingKnown);
+    assert_eq!(asked(&around, Hook::MemberActivated), unknown);
+    assert_eq!(asked(&around, Hook::Clean), Ok(Order::new(Hook::Clean)));
+
+    around.learn(told(1, [peer(1, 1, PeerPhase::Active)]), false);
+    let alone = Err(NothingToTell::NoOtherMember);
+    assert_eq!(asked(&around, Hook::MemberActivated), alone);
+    assert_eq!(
+        asked(&around, Hook::DomainMappingAdded),
+        Err(NothingToTell::NoMapping)
+    );
+    assert_eq!(
+        asked(&around, Hook::TenantSubscribed),
+        Err(NothingToTell::NoSignUp)
+    );
+    assert_eq!(
+        asked(&around, Hook::CompleteTenant),
+        Err(NothingToTell::NoTenants)
+    );
+
+    let (second, third) = (peer(2, 1, PeerPhase::Starting), peer(3, 1, PeerPhase::Active));
+    around.learn(told(2, [peer(1, 1, PeerPhase::Active), second, third]), false);
+    let about = |hook, name: &str| asked(&around, hook).unwrap().more[name].clone();
+    assert_eq!(
+        about(Hook::MemberActivated, "STRATOS_MEMBER_ACTIVATED_MEMBER_ID"),
+        id(3).as_str()
+    );
+    assert_eq!(
+        about(Hook::MemberTerminated, "STRATOS_MEMBER_TERMINATED_MEMBER_ID"),
+        id(2).as_str()
+    );
+    let to_come = [
+        (Hook::MemberStarted, "002".to_owned()),
+        (Hook::MemberActivated, "003".to_owned()),
+    ];
+    assert_eq!(events(&mut around), to_come);
+}

@@ -1,5 +1,6 @@
 //! Runs hooks, one at a time, in order, each with a deadline. Refuses to know when.
 
+mod asked;
 mod find;
 mod output;
 mod run;
@@ -12,26 +13,50 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cartridge_agent_plan::account::Wish;
-use cartridge_agent_plan::hook::environment::{Own, environment, order};
+use cartridge_agent_plan::hook::asked::shown;
+use cartridge_agent_plan::hook::environment::{Environment, Own, environment, order};
 use cartridge_agent_plan::hook::{Hook, Order, preparations};
 use cartridge_agent_plan::settings::Settings;
 use cartridge_protocol::surroundings::Surroundings;
+use cartridge_protocol::tenant::TenantId;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::account::account;
 use super::logs::Logs;
+pub use asked::Asked;
+use asked::Reader;
+use cartridge_protocol::local::{Answer, Variable};
 pub use run::MOST_OUTPUT;
-use run::Run;
+use run::{Outcome, Run};
 
 /// Hooks that may wait.
 const QUEUE: usize = 8;
 /// Longest wait for a hook to be gone when the agent ends.
 const FAREWELL: Duration = Duration::from_secs(3);
 
-/// A hook has ended: which, and what went wrong.
-pub type Ended = (Order, Option<String>);
+/// Runs that somebody asked for and that have not ended; the member's own must never find the queue full.
+const MOST_ASKED: usize = 2;
 
-type Waiting = (Order, CancellationToken);
+/// A hook has ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Which.
+    pub hook: Hook,
+    /// The tenant whose files it was about, unless they are the member's own.
+    pub tenant: Option<TenantId>,
+    /// What went wrong.
+    pub fault: Option<String>,
+    /// The user who asked for the run; None: the member's life did.
+    pub asked_by: Option<u32>,
+}
+
+struct Waiting {
+    order: Order,
+    cancel: CancellationToken,
+    asked: Option<Asked>,
+}
 
 /// The queue of hooks.
 pub struct Hooks {
@@ -49,6 +74,7 @@ struct Keeper {
     around: RefCell<Option<Arc<Surroundings>>>,
     within: Duration,
     wanted: Cell<usize>,
+    asked: Cell<usize>,
 }
 
 impl Keeper {
@@ -61,21 +87,64 @@ impl Keeper {
             around: RefCell::default(),
             within: Duration::from_millis(settings.hook_within.0),
             wanted: Cell::new(0),
+            asked: Cell::new(0),
         }
     }
 
-    /// How many programs were run.
+    /// Runs what waits, unless nobody wants it any more.
+    async fn take(&self, waiting: Waiting, logs: &Logs) -> Ended {
+        let (hook, tenant) = (waiting.order.hook, waiting.order.tenant);
+        let Some(Asked { reply, caller }) = waiting.asked else {
+            let run = async { self.run(&waiting.order, &waiting.cancel, logs, None).await };
+            let fault = match waiting.cancel.is_cancelled() {
+                true => None,
+                false => run.await.map_or_else(Some, |outcome| outcome.fault),
+            };
+            return Ended {
+                hook,
+                tenant,
+                fault,
+                asked_by: None,
+            };
+        };
+        let reader = Reader::start(reply, logs);
+        let began = Instant::now();
+        let run = if waiting.cancel.is_cancelled() {
+            Err("the member ends".to_owned())
+        } else {
+            self.run(&waiting.order, &waiting.cancel, logs, Some(&reader))
+                .await
+        };
+        self.asked.set(self.asked.get() - 1);
+        let fault = run
+            .as_ref()
+            .map_or_else(|why| Some(why.clone()), |o| o.fault.clone());
+        reader.end(asked::answer(hook.name(), run, began.elapsed()));
+        Ended {
+            hook,
+            tenant,
+            fault,
+            asked_by: Some(caller),
+        }
+    }
+
+    /// What a run is told beside what all processes inherit.
+    fn environment(&self, order: &Order) -> Environment {
+        let around = self.around.borrow().clone();
+        environment(&self.own, around.as_deref(), order)
+    }
+
     async fn run(
         &self,
         order: &Order,
         cancel: &CancellationToken,
-        logs: Option<&Logs>,
-    ) -> Result<usize, String> {
+        logs: &Logs,
+        reader: Option<&Reader>,
+    ) -> Result<Outcome, String> {
         let Some(root) = self.root.as_deref() else {
-            return Ok(0);
+            return Ok(Outcome::default());
         };
-        let around = self.around.borrow().clone();
-        let told = environment(&self.own, around.as_deref(), order);
+        let told = self.environment(order);
         if !told.left_out.is_empty() {
             let names = told.left_out.join(", ");
             tracing::warn!(
@@ -93,6 +162,7 @@ impl Keeper {
             within: self.within,
             cancel,
             logs,
+            reader,
         };
         run.all().await
     }
@@ -116,14 +186,10 @@ impl Hooks {
         let keeper = Rc::new(Keeper::new(settings));
         let runner = Rc::clone(&keeper);
         tokio::task::spawn_local(async move {
-            while let Some((order, cancel)) = orders.recv().await {
-                let fault = if cancel.is_cancelled() {
-                    None
-                } else {
-                    runner.run(&order, &cancel, Some(&logs)).await.err()
-                };
+            while let Some(waiting) = orders.recv().await {
+                let run = runner.take(waiting, &logs).await;
                 runner.wanted.set(runner.wanted.get() - 1);
-                ended((order, fault)).await;
+                ended(run).await;
             }
         });
         Self {
@@ -135,11 +201,50 @@ impl Hooks {
 
     /// Runs a hook after those that wait. False: too many wait.
     pub fn run(&self, order: Order) -> bool {
-        let taken = self.queue.try_send((order, self.cancel.clone())).is_ok();
+        self.enqueue(order, None)
+    }
+
+    /// The same for somebody who asks for it. False: too many wait.
+    pub fn run_asked(&self, order: Order, asked: Asked) -> bool {
+        let before = self.keeper.asked.get();
+        if before == MOST_ASKED || !self.enqueue(order, Some(asked)) {
+            return false;
+        }
+        self.keeper.asked.set(before + 1);
+        true
+    }
+
+    fn enqueue(&self, order: Order, asked: Option<Asked>) -> bool {
+        let waiting = Waiting {
+            order,
+            cancel: self.cancel.clone(),
+            asked,
+        };
+        let taken = self.queue.try_send(waiting).is_ok();
         self.keeper
             .wanted
             .set(self.keeper.wanted.get() + usize::from(taken));
         taken
+    }
+
+    /// Tells what a run would be told, without secrets.
+    pub fn show(&self, order: Order, reply: mpsc::Sender<Answer>) {
+        let (keeper, user) = (Rc::clone(&self.keeper), self.keeper.user.clone());
+        tokio::task::spawn_local(async move {
+            let looked = tokio::task::spawn_blocking(move || account(user.as_ref())).await;
+            let mut told = keeper.environment(&order).variables;
+            match looked {
+                Ok(Ok(account)) => told.extend(account.iter().flat_map(run::of_account)),
+                Ok(Err(error)) => return drop(reply.send(Answer::NotRun(error.to_string())).await),
+                Err(error) => return drop(reply.send(Answer::NotRun(error.to_string())).await),
+            }
+            for (name, value) in shown(&told) {
+                let variable = Answer::Variable(Variable { name, value });
+                if reply.send(variable).await.is_err() {
+                    return;
+                }
+            }
+        });
     }
 
     /// The run that a step of the life asks for.
@@ -188,18 +293,4 @@ impl Hooks {
         };
         let _ = tokio::time::timeout(FAREWELL, gone).await;
     }
-}
-
-/// Runs one hook by itself, outside a member's life: with the environment that it would have, as far as it is known
-/// without an orchestrator, and `more`. What it writes goes to standard output and error. Answers how many programs were
-/// run, or what went wrong.
-pub async fn run_once(
-    settings: &Settings,
-    hook: Hook,
-    more: std::collections::BTreeMap<String, String>,
-) -> Result<usize, String> {
-    let keeper = Keeper::new(settings);
-    let mut order = order(hook, &settings.parameters);
-    order.more.extend(more);
-    keeper.run(&order, &CancellationToken::new(), None).await
 }

@@ -1,5 +1,5 @@
-//! The end of what a program wrote to standard error, for people who ask why it failed. Refuses to conclude anything from
-//! it: a program that writes there has not failed.
+//! What a program wrote: the end of its standard error, for people who ask why it failed, and all of it, for somebody who
+//! asked for the run and reads along. Refuses to conclude anything from it: a program that writes there has not failed.
 
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
@@ -8,6 +8,8 @@ use std::task::{Context, Poll, ready};
 
 use cartridge_agent_plan::text::one_line;
 use tokio::io::{AsyncRead, ReadBuf};
+
+use super::asked::Copied;
 
 /// Bytes kept of the end.
 const MOST: usize = 512;
@@ -36,10 +38,11 @@ impl End {
     }
 }
 
-/// A stream whose end is remembered while somebody else reads it.
+/// A stream whose end is remembered, and which is shown, while somebody else reads it.
 pub(super) struct Remembered<R> {
     pub pipe: R,
     pub end: End,
+    pub shown: Option<Copied>,
 }
 
 impl<R: AsyncRead + Unpin> AsyncRead for Remembered<R> {
@@ -50,7 +53,11 @@ impl<R: AsyncRead + Unpin> AsyncRead for Remembered<R> {
     ) -> Poll<std::io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.pipe).poll_read(cx, buffer))?;
-        self.end.append(&buffer.filled()[before..]);
+        let read = &buffer.filled()[before..];
+        self.end.append(read);
+        if let Some(shown) = &self.shown {
+            shown.append(read);
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -71,6 +78,7 @@ mod tests {
         let mut stream = Remembered {
             pipe: text,
             end: end.clone(),
+            shown: None,
         };
         let mut read = Vec::new();
         stream.read_to_end(&mut read).await.unwrap();

@@ -6,14 +6,15 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use cartridge_agent_plan::account::{Account, Wish};
+use cartridge_agent_plan::ends::How;
 use cartridge_agent_plan::hook::Hook;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::process::Child;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::asked::Reader;
 use super::find;
 use super::output::{End, Remembered};
 use super::warden::{self, CUT_SHORT, END, END_SOON, FORCE, GRACE};
@@ -25,6 +26,8 @@ use crate::host::logs::Logs;
 pub const MOST_OUTPUT: usize = 64 << 10;
 /// Time that the last lines of a hook that failed have to arrive.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// The same for a hook that went well, where somebody reads along: a server that it started may keep the pipe.
+const REST: Duration = Duration::from_millis(500);
 
 /// All that a run needs.
 pub(super) struct Run<'a> {
@@ -36,20 +39,33 @@ pub(super) struct Run<'a> {
     pub arguments: &'a [String],
     pub within: Duration,
     pub cancel: &'a CancellationToken,
-    /// None: what the hook writes goes where the agent's own words go.
-    pub logs: Option<&'a Logs>,
+    pub logs: &'a Logs,
+    /// Who asked for the run and reads along.
+    pub reader: Option<&'a Reader>,
+}
+
+/// How a run went.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Programs that were run, the one that failed included.
+    pub programs: usize,
+    /// Exit code of the last of them; None: it ended in another way.
+    pub exit: Option<i32>,
+    /// What went wrong.
+    pub fault: Option<String>,
 }
 
 /// Why one program failed.
 enum Failed {
-    How(String),
+    /// In these words, with this exit code.
+    How(String, Option<i32>),
     TookTooLong,
     Cancelled,
 }
 
 impl Run<'_> {
-    /// Runs all programs up to the first that fails; how many there were.
-    pub async fn all(mut self) -> Result<usize, String> {
+    /// Runs all programs up to the first that fails. An error: none was run.
+    pub async fn all(mut self) -> Result<Outcome, String> {
         let (root, hook, user) = (self.root.to_owned(), self.hook, self.user.cloned());
         let looked = tokio::task::spawn_blocking(move || {
             let programs = find::programs(&root, hook).map_err(|e| e.to_string())?;
@@ -64,25 +80,35 @@ impl Run<'_> {
             self.environment.extend(of_account(account));
         }
         let deadline = Instant::now() + self.within;
-        for program in &programs {
+        for (before, program) in programs.iter().enumerate() {
             let failed = match self.one(program, account.as_ref(), deadline).await {
                 Ok(()) => continue,
                 Err(failed) => failed,
             };
-            let what = match failed {
-                Failed::How(how) => how,
-                Failed::Cancelled => "was ended because the member ends".to_owned(),
+            let (what, exit) = match failed {
+                Failed::How(how, exit) => (how, exit),
+                Failed::Cancelled => ("was ended because the member ends".to_owned(), None),
                 Failed::TookTooLong => {
-                    format!("took longer than {} s and was ended", self.within.as_secs())
+                    let within = self.within.as_secs();
+                    (format!("took longer than {within} s and was ended"), None)
                 }
             };
-            return Err(if programs.len() > 1 || !named_after(program, hook) {
+            let fault = if programs.len() > 1 || !named_after(program, hook) {
                 format!("{} {what}", program.display())
             } else {
                 what
+            };
+            return Ok(Outcome {
+                programs: before + 1,
+                exit,
+                fault: Some(fault),
             });
         }
-        Ok(programs.len())
+        Ok(Outcome {
+            programs: programs.len(),
+            exit: (!programs.is_empty()).then_some(0),
+            fault: None,
+        })
     }
 
     async fn one(&self, program: &Path, account: Option<&Account>, deadline: Instant) -> Result<(), Failed> {
@@ -101,7 +127,7 @@ impl Run<'_> {
             environment: self.environment.clone(),
         };
         let (mut warden, group) = child::spawn(&program, Stdio::null())
-            .map_err(|e| Failed::How(format!("cannot be started: {e}")))?;
+            .map_err(|e| Failed::How(format!("cannot be started: {e}"), None))?;
         let last = End::default();
         let reading = self.read(&mut warden, &last);
         let in_time = tokio::select! {
@@ -122,20 +148,25 @@ impl Run<'_> {
                 }
             }
         };
-        let how = child::how(status);
-        if how == "exit code 0" {
+        let how = child::ended(status);
+        if how == How::Code(0) {
+            if self.reader.is_some() {
+                let _ = timeout(REST, reading).await;
+            }
             return Ok(());
         }
         let _ = timeout(LAST_WORDS, reading).await;
-        let line = match self.logs {
-            Some(logs) => logs.shown(last.line()),
-            None => String::new(),
+        let line = self.logs.shown(last.line());
+        let exit = match how {
+            How::Code(code) => Some(code),
+            _ => None,
         };
-        Err(Failed::How(if line.is_empty() {
+        let said = if line.is_empty() {
             format!("ended with {how}")
         } else {
             format!("ended with {how}: {line}")
-        }))
+        };
+        Err(Failed::How(said, exit))
     }
 
     /// Asks the warden to end everything, and waits for that: how it ended. A stop that comes meanwhile hurries it.
@@ -161,32 +192,30 @@ impl Run<'_> {
 
     /// The readers outlive the hook: a server that it started may keep the pipe for ever, and nobody waits.
     fn read(&self, warden: &mut Child, last: &End) -> impl Future<Output = ()> + use<> {
-        let (out, err) = (warden.stdout.take(), warden.stderr.take());
-        let err = err.map(|pipe| Remembered {
+        let shown = self.reader.map(Reader::of_program);
+        let [shown_out, shown_err] = shown.map_or([None, None], |both| both.map(Some));
+        let out = warden.stdout.take().map(|pipe| Remembered {
+            pipe,
+            end: End::default(),
+            shown: shown_out,
+        });
+        let err = warden.stderr.take().map(|pipe| Remembered {
             pipe,
             end: last.clone(),
+            shown: shown_err,
         });
         let name = self.hook.name();
-        let reading = match self.logs.cloned() {
-            Some(logs) => [
-                out.map(|pipe| tokio::spawn(logs.clone().pump_pipe(pipe, name.to_owned(), MOST_OUTPUT))),
-                err.map(|pipe| tokio::spawn(logs.pump_pipe(pipe, name.to_owned(), MOST_OUTPUT))),
-            ],
-            None => [
-                out.map(|pipe| tokio::spawn(copy(pipe, tokio::io::stdout()))),
-                err.map(|pipe| tokio::spawn(copy(pipe, tokio::io::stderr()))),
-            ],
-        };
+        let logs = || self.logs.clone();
+        let reading = [
+            out.map(|pipe| tokio::spawn(logs().pump_pipe(pipe, name.to_owned(), MOST_OUTPUT))),
+            err.map(|pipe| tokio::spawn(logs().pump_pipe(pipe, name.to_owned(), MOST_OUTPUT))),
+        ];
         async move {
             for task in reading.into_iter().flatten() {
                 let _ = task.await;
             }
         }
     }
-}
-
-async fn copy(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) {
-    let _ = tokio::io::copy(&mut from, &mut to).await;
 }
 
 fn named_after(program: &Path, hook: Hook) -> bool {
@@ -202,7 +231,7 @@ fn directory(work: &Path, account: Option<&Account>) -> PathBuf {
     }
 }
 
-fn of_account(account: &Account) -> impl Iterator<Item = (String, String)> + use<> {
+pub(super) fn of_account(account: &Account) -> impl Iterator<Item = (String, String)> + use<> {
     let name = account.name.clone().unwrap_or_else(|| account.uid.to_string());
     [
         ("HOME", account.home.clone()),
