@@ -204,8 +204,13 @@ pub fn artifact_updated(
         ("CLUSTER_ID", parameters.get(key::CLUSTER_ID).cloned()),
         ("TENANT_ID", Some(tenant.to_owned())),
         ("REPO_URL", Some(artifacts.url.clone())),
-        ("REPO_USERNAME", artifacts.username.clone()),
-        ("REPO_PASSWORD", password),
+        // A script that insists on its variables gets them all.
+        (
+            "REPO_USERNAME",
+            Some(artifacts.username.clone().unwrap_or_default()),
+        ),
+        ("REPO_PASSWORD", Some(password.unwrap_or_default())),
+        ("STATUS", Some(String::new())),
         ("SCHEDULER", again.then(|| "true".to_owned())),
     ];
     rows.into_iter()

@@ -290,6 +290,7 @@ fn a_new_release_tells_its_repository() {
         ("REPO_URL", "https://git.example/app.git"),
         ("REPO_USERNAME", "reader"),
         ("SCHEDULER", "true"),
+        ("STATUS", ""),
         ("TENANT_ID", "7"),
     ];
     let expected = expected.map(|(n, v)| (format!("STRATOS_ARTIFACT_UPDATED_{n}"), v.to_owned()));
@@ -310,6 +311,20 @@ fn a_new_release_tells_its_repository() {
         "/app/repository/tenants/12"
     );
     assert_eq!(order.more["STRATOS_ARTIFACT_UPDATED_REPO_PASSWORD"], "canary");
+    let public = DesiredArtifacts {
+        username: None,
+        password: None,
+        ..artifacts
+    };
+    let told = artifact_updated(&parameters, &public, false);
+    for name in ["REPO_USERNAME", "REPO_PASSWORD", "STATUS"] {
+        let name = format!("STRATOS_ARTIFACT_UPDATED_{name}");
+        assert_eq!(
+            told.get(&name).map(String::as_str),
+            Some(""),
+            "set, for scripts that insist on it"
+        );
+    }
 }
 
 proptest::proptest! {

@@ -1,0 +1,2 @@
+CREATE TABLE users (id INT PRIMARY KEY, name VARCHAR(80));
+INSERT INTO users VALUES (1, 'admin');

@@ -1,0 +1,14 @@
+#!/bin/bash
+# A mapped domain is gone: drop its ServerAlias.
+log="${STRATOS_LOG_DIR:-/var/log/apache2}/stratos-extensions.log"
+record="${STRATOS_RECORD:-${RECORD:-$(dirname "$log")/record.tsv}}"
+mkdir -p "$(dirname "$log")" "$(dirname "$record")"
+rec() { local l="$1" v; shift; for v in "$@"; do
+  case "$v" in *=*|'') l+=$'\t'"$v";; *) l+=$'\t'"$v=${!v-<unset>}";; esac; done
+  printf '%s\n' "$l" >> "$record"; }
+
+home="${STRATOS_HTTPD_HOME:-/var/lib/httpd}"
+grep -vF "ServerAlias $STRATOS_SUBSCRIPTION_DOMAIN_NAME " "$home/aliases.conf" > "$home/aliases.new"
+mv "$home/aliases.new" "$home/aliases.conf"
+rec DomainMappingRemovedEvent STRATOS_EVENT STRATOS_SUBSCRIPTION_APPLICATION_ID STRATOS_SUBSCRIPTION_SERVICE_NAME \
+  STRATOS_SUBSCRIPTION_DOMAIN_NAME STRATOS_SUBSCRIPTION_CLUSTER_ID STRATOS_SUBSCRIPTION_TENANT_ID

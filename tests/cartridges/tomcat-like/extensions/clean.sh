@@ -1,0 +1,15 @@
+#!/bin/bash
+# The member is going down: stop Tomcat.
+params="${STRATOS_PARAM_FILE_PATH:-/opt/cartridge-agent/payload/launch-params}"
+param() { tr ',' '\n' < "$params" | sed -n "s/^$1=//p" | head -n 1; }
+base=$(param CATALINA_BASE); base="${base:-/opt/tomcat}"; log="${TOMCAT_HOOK_LOG:-$base/logs/stratos-extensions.log}"
+record=$(param RECORD); record="${record:-${RECORD:-$base/logs/record.tsv}}"
+mkdir -p "$base/bin" "$base/logs" "$(dirname "$record")"
+rec() { local l="$1" v; shift; for v in "$@"; do
+  case "$v" in *=*|'') l+=$'\t'"$v";; *) l+=$'\t'"$v=${!v-<unset>}";; esac; done
+  printf '%s\n' "$l" >> "$record"; }
+
+was=$(kill -0 "$(cat "$base/tomcat.pid" 2>/dev/null)" 2>/dev/null && echo running || echo dead)
+[ -x "$base/bin/catalina.sh" ] && "$base/bin/catalina.sh" stop
+rec clean STRATOS_CLUSTER_ID STRATOS_SERVICE_NAME "tomcat=$was"
+echo "Tomcat stopped." >&2
