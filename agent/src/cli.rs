@@ -98,6 +98,10 @@ const OPTIONS_EXAMPLES: &str = "Examples:
   cartridge-agent options
   cartridge-agent options --markdown";
 
+const HOOKS_EXAMPLES: &str = "Examples:
+  cartridge-agent hooks
+  cartridge-agent hooks --markdown";
+
 /// The command line.
 pub fn command() -> Command {
     Command::new("cartridge-agent")
@@ -123,13 +127,14 @@ pub fn command() -> Command {
         .subcommand(
             Command::new("options")
                 .about("Prints the table of all options")
-                .arg(
-                    Arg::new("markdown")
-                        .long("markdown")
-                        .action(ArgAction::SetTrue)
-                        .help("As in the documentation"),
-                )
+                .arg(as_markdown())
                 .after_help(OPTIONS_EXAMPLES),
+        )
+        .subcommand(
+            Command::new("hooks")
+                .about("Prints all hooks, when each is run, and what it is told")
+                .arg(as_markdown())
+                .after_help(HOOKS_EXAMPLES),
         )
         .subcommand(
             Command::new("status")
@@ -173,6 +178,13 @@ pub fn command() -> Command {
 fn options_to_find_the_agent() -> impl Iterator<Item = Arg> {
     let wanted = |o: &&Opt| o.source || o.key == STATE_DIR;
     OPTIONS.iter().filter(wanted).filter_map(argument)
+}
+
+fn as_markdown() -> Arg {
+    Arg::new("markdown")
+        .long("markdown")
+        .action(ArgAction::SetTrue)
+        .help("As in the documentation")
 }
 
 fn within() -> Arg {

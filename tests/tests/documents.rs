@@ -225,27 +225,34 @@ fn the_events_are_the_records() {
     assert_eq!(quoted(table), records);
 }
 
-#[test]
-fn the_agents_options_are_those_of_its_help() {
-    const BEGIN: &str = "<!-- options: what `cartridge-agent options --markdown` prints -->\n";
-    const END: &str = "<!-- options end -->\n";
+/// Holds the part of `docs/agent.md` between two marks against what the agent prints.
+fn agrees_with_the_agent(what: &str) {
+    let begin = format!("<!-- {what}: what `cartridge-agent {what} --markdown` prints -->\n");
+    let end = format!("<!-- {what} end -->\n");
     let agent = stack::binary("cartridge-agent").expect("built before the tests run");
     let table = Command::new(agent)
-        .args(["options", "--markdown"])
+        .args([what, "--markdown"])
         .output()
-        .unwrap();
-    let table = String::from_utf8(table.stdout).unwrap();
+        .expect("the agent can be started");
+    let table = String::from_utf8(table.stdout).expect("the table is text");
     assert!(table.lines().count() > 20, "{table}");
     let page = read("docs/agent.md");
-    let (before, rest) = page.split_once(BEGIN).expect("the table begins with its mark");
-    let (told, after) = rest.split_once(END).expect("the table ends with its mark");
+    let (before, rest) = page.split_once(&begin).expect("the table begins with its mark");
+    let (told, after) = rest.split_once(&end).expect("the table ends with its mark");
     if told != table && std::env::var_os("CARTRIDGE_WRITE_DOCUMENTS").is_some() {
-        let page = format!("{before}{BEGIN}{table}{END}{after}");
-        std::fs::write(root().join("docs/agent.md"), page).unwrap();
+        let page = format!("{before}{begin}{table}{end}{after}");
+        std::fs::write(root().join("docs/agent.md"), page).expect("the page can be written");
         return;
     }
     assert_eq!(
         told, table,
         "docs/agent.md is older than the table in the code; CARTRIDGE_WRITE_DOCUMENTS=1 writes it anew"
     );
+}
+
+/// One test: two that write would overwrite each other's table.
+#[test]
+fn the_agents_options_and_hooks_are_those_that_it_prints() {
+    agrees_with_the_agent("options");
+    agrees_with_the_agent("hooks");
 }

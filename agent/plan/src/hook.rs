@@ -5,6 +5,7 @@
 pub mod asked;
 pub mod environment;
 pub mod fitness;
+pub mod pages;
 mod stratos;
 
 use std::collections::BTreeMap;

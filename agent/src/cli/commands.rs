@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use cartridge_agent_plan::hook::pages;
 use cartridge_agent_plan::picture;
 use cartridge_agent_plan::settings::{self, Fault, Resolved, Settings};
 use cartridge_protocol::local::{Answer, Ask};
@@ -35,6 +36,8 @@ pub fn obey(matches: &ArgMatches) -> Result<Settings, ExitCode> {
         "version" => version(wants_json(asked)),
         "options" if asked.get_flag("markdown") => print(&settings::markdown()),
         "options" => print(&settings::help()),
+        "hooks" if asked.get_flag("markdown") => print(&pages::markdown()),
+        "hooks" => print(&pages::help()),
         "check" => match resolved(matches) {
             Ok(resolved) => check(&resolved, wants_json(asked)),
             Err(done) => done,
