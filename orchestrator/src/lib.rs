@@ -9,6 +9,7 @@ pub mod dashboard;
 pub mod engine;
 pub mod identity;
 pub mod journal;
+pub mod lines;
 pub mod link;
 pub mod listen;
 pub mod metrics;

@@ -90,7 +90,7 @@ impl Snapshot {
         ]
     }
 
-    fn counters(&self) -> [(&'static str, &'static str, u64); 8] {
+    fn counters(&self) -> [(&'static str, &'static str, u64); 9] {
         [
             ("entries", "Journal entries written", self.stats.entries),
             (
@@ -115,6 +115,11 @@ impl Snapshot {
                 "appends",
                 "Durable appends to the journal",
                 self.stats.appends.count,
+            ),
+            (
+                "lines_lost",
+                "Lines of applications that were not kept on disk",
+                self.stats.lines_lost,
             ),
         ]
     }

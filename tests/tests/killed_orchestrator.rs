@@ -210,3 +210,54 @@ async fn members_serve_on_while_the_orchestrator_is_dead_and_are_the_same_after(
     let later: Vec<i32> = stack.processes().iter().map(|process| process.pid).collect();
     assert_eq!(processes, later, "a process of a member was replaced");
 }
+
+/// The texts of a member's log, as far as the server has them.
+async fn log(stack: &Stack, member: &str) -> Vec<String> {
+    let path = format!("/api/logs/{member}?tail=1000");
+    let lines: Vec<serde_json::Value> = stack.api().get(&path).await.unwrap_or_default();
+    let text = |line: serde_json::Value| line["text"].as_str().unwrap_or_default().to_owned();
+    lines.into_iter().map(text).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_application_wrote_is_there_after_the_server_was_killed_and_after_it_ended_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut stack = Stack::start(folder.path(), &[]).await.expect("the server starts");
+    let mut plan = Plan::hello(&stack::bin_dir(), "wordy");
+    "127.0.30.4".clone_into(&mut plan.partitions[0].1);
+    plan.deploy(stack.api())
+        .await
+        .expect("the application is deployed");
+    let member = settled(&stack, 1).await[0].member.clone();
+    let file = folder.path().join(format!("lines/{member}/0000000001.log"));
+    let deadline = Instant::now() + SETTLE;
+    while log(&stack, &member).await.is_empty() || !file.exists() {
+        assert!(
+            Instant::now() < deadline,
+            "it writes nothing\n{}",
+            stack.log_end()
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let before = log(&stack, &member).await;
+
+    stack.kill9().await.expect("the server can be killed");
+    // What a power failure leaves of a line.
+    let mut torn = std::fs::OpenOptions::new().append(true).open(&file).unwrap();
+    std::io::Write::write_all(&mut torn, b"{\"i\":1,\"n\":9").unwrap();
+    stack.restart().await.expect("the server starts again");
+    let after = log(&stack, &member).await;
+    assert_eq!(after[..before.len()], before, "lines are lost");
+    let own: Vec<&String> = after[before.len()..].iter().collect();
+    assert!(own[0].contains("bytes that cannot be read"), "{own:?}");
+    assert!(own[1].contains("ended here without notice"), "{own:?}");
+
+    stack.stop().await.expect("the server ends");
+    stack.restart().await.expect("the server starts again");
+    let later = log(&stack, &member).await;
+    assert_eq!(later[..before.len()], before, "lines are lost");
+    let said = later
+        .iter()
+        .filter(|text| text.contains("ended here without notice"));
+    assert!(said.count() <= 1, "{later:?}");
+}

@@ -267,22 +267,23 @@ async fn logs(
 ) -> Result<Response, Failure> {
     let live = api.engine.subscribe_logs();
     let member = MemberId::new(id.as_str()).map_err(|_| unknown(&id))?;
-    let mut kept = api.engine.logs(&member, 0);
+    let mut kept = api.engine.all_logs(&member).await;
     if kept.is_empty() && !api.engine.read(|world, _, _| world.members.contains_key(&member)) {
         return Err(unknown(&id));
     }
-    let after = kept.last().map_or(0, |line| line.number);
+    let last = kept.last().map(|last| (last.incarnation, last.line.number));
     let kept = kept.split_off(kept.len().saturating_sub(query.tail.unwrap_or(DEFAULT_LINES)));
     if !query.follow {
-        return Ok(Json(kept.iter().map(Line::from).collect::<Vec<_>>()).into_response());
+        let lines = kept.iter().map(|kept| Line::from(&kept.line));
+        return Ok(Json(lines.collect::<Vec<_>>()).into_response());
     }
     let tail = LogTail {
         engine: api.engine,
         live,
         member,
-        incarnation: None,
-        after,
-        ready: kept.into(),
+        incarnation: last.map(|(incarnation, _)| incarnation),
+        after: last.map_or(0, |(_, number)| number),
+        ready: kept.into_iter().map(|kept| kept.line).collect(),
     };
     let stopping = tail.engine.stopping();
     Ok(sse(

@@ -73,6 +73,7 @@ impl Server {
             journal,
             identity: Arc::new(Identity::from_key(&[7; 32]).unwrap()),
             clock: Clock::start(),
+            lines: crate::lines::Lines::nowhere(),
             intervals: Intervals::default(),
             stopping: CancellationToken::new(),
         });

@@ -43,6 +43,7 @@ use self::writer::Writer;
 use crate::clock::Clock;
 use crate::identity::Identity;
 use crate::journal::{Journal, JournalError};
+use crate::lines::{Kept, Lines};
 use crate::provision::Provisioners;
 use crate::provision::takeover::Orphan;
 
@@ -94,6 +95,7 @@ pub(crate) struct Shared {
     pub(crate) notices: Mutex<BTreeMap<MemberId, Ring<Notice>>>,
     pub(crate) fresh_logs: broadcast::Sender<FromMember<LogLine>>,
     pub(crate) fresh_notices: broadcast::Sender<FromMember<Notice>>,
+    pub(crate) lines: Lines,
     pub(crate) journal: Journal,
     pub(crate) identity: Arc<Identity>,
     pub(crate) clock: Clock,
@@ -124,6 +126,8 @@ pub struct Parts {
     pub clock: Clock,
     /// What agents are told.
     pub intervals: Intervals,
+    /// Where lines of applications are kept beside memory.
+    pub lines: Lines,
     /// Ends everything.
     pub stopping: CancellationToken,
 }
@@ -149,6 +153,7 @@ impl Engine {
             notices: Mutex::default(),
             fresh_logs: broadcast::channel(MAX_BATCHES_BEHIND).0,
             fresh_notices: broadcast::channel(MAX_BATCHES_BEHIND).0,
+            lines: parts.lines,
             journal: parts.journal,
             identity: parts.identity,
             clock: parts.clock,
@@ -247,6 +252,25 @@ impl Engine {
         logs.get(member).map_or_else(Vec::new, |ring| ring.after(after))
     }
 
+    /// All log lines of a member that are still kept, of this server and those before it, oldest first, each with its life.
+    pub async fn all_logs(&self, member: &MemberId) -> Vec<Kept> {
+        let mut kept = self.shared.lines.read(member).await;
+        let logs = self.shared.logs.lock().expect("no holder of the log lock panics");
+        let Some(ring) = logs.get(member) else {
+            return kept;
+        };
+        let newer = ring.after(0);
+        let incarnation = ring.incarnation();
+        if let Some(first) = newer.first() {
+            // Words about lines that are here all the same, too.
+            let is_newer = |kept: &Kept| kept.incarnation == incarnation && kept.line.number >= first.number;
+            let from = kept.iter().position(is_newer);
+            kept.truncate(from.unwrap_or(kept.len()));
+        }
+        kept.extend(newer.into_iter().map(|line| Kept { incarnation, line }));
+        kept
+    }
+
     /// Log lines of all members from now on.
     pub fn subscribe_logs(&self) -> broadcast::Receiver<FromMember<LogLine>> {
         self.shared.fresh_logs.subscribe()
@@ -287,6 +311,6 @@ impl Engine {
     /// Figures about the engine itself.
     pub fn stats(&self) -> StatsReading {
         let waiting = MAX_WAITING - self.shared.inputs.capacity();
-        self.shared.stats.read(waiting)
+        self.shared.stats.read(waiting, self.shared.lines.lost())
     }
 }

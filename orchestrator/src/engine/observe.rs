@@ -68,7 +68,7 @@ impl Engine {
             incarnation,
             notices,
             MAX_NOTICES,
-            &self.shared.fresh_notices,
+            |new| drop(self.shared.fresh_notices.send(new)),
         );
         keep(
             &self.shared.logs,
@@ -76,7 +76,10 @@ impl Engine {
             incarnation,
             logs,
             MAX_LOG_LINES,
-            &self.shared.fresh_logs,
+            |new| {
+                self.shared.lines.offer(new.clone());
+                let _ = self.shared.fresh_logs.send(new);
+            },
         );
         if let Some(cluster) = changed {
             self.shared.soil(cluster);
@@ -117,7 +120,7 @@ fn keep<T: Numbered>(
     incarnation: u64,
     rows: Vec<T>,
     most: usize,
-    fresh: &tokio::sync::broadcast::Sender<FromMember<T>>,
+    tell: impl FnOnce(FromMember<T>),
 ) -> u64 {
     let mut rings = rings.lock().expect("no holder of this lock panics");
     if rows.is_empty() {
@@ -126,7 +129,8 @@ fn keep<T: Numbered>(
     let ring = rings.entry(member.clone()).or_insert_with(|| Ring::new(most));
     let new = ring.take_in(incarnation, rows);
     if !new.is_empty() {
-        let _ = fresh.send(FromMember {
+        // In order: the lock is held.
+        tell(FromMember {
             member: member.clone(),
             incarnation,
             rows: new.into(),
@@ -174,6 +178,10 @@ impl Shared {
 
     /// Drops logs and notices of members that are gone, once there are many.
     pub(crate) fn forget_logs(&self) {
+        if self.lines.wants_members() {
+            let members = self.read(|state| state.world.members.keys().cloned().collect());
+            self.lines.members(members);
+        }
         let members = self.read(|state| state.world.members.len());
         let mut logs = self.logs.lock().expect("no holder of this lock panics");
         if logs.len() > members + MAX_GONE {

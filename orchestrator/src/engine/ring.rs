@@ -93,6 +93,11 @@ impl<T: Numbered> Ring<T> {
             .collect()
     }
 
+    /// Whose life the rows are of.
+    pub const fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+
     /// The highest number taken in of this life.
     pub fn last_of(&self, incarnation: u64) -> u64 {
         if incarnation == self.incarnation {

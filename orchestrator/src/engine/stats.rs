@@ -133,10 +133,12 @@ pub struct StatsReading {
     pub connections: u64,
     /// Inputs that wait for the writer now.
     pub waiting_inputs: u64,
+    /// Lines of applications that were not kept on disk since the start.
+    pub lines_lost: u64,
 }
 
 impl Stats {
-    pub(crate) fn read(&self, waiting: usize) -> StatsReading {
+    pub(crate) fn read(&self, waiting: usize, lines_lost: u64) -> StatsReading {
         StatsReading {
             passes: self.passes.read(),
             appends: self.appends.read(),
@@ -150,6 +152,7 @@ impl Stats {
             streams: self.streams.load(Relaxed),
             connections: self.connections.load(Relaxed),
             waiting_inputs: waiting as u64,
+            lines_lost,
         }
     }
 }

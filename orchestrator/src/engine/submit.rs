@@ -62,6 +62,7 @@ mod tests {
             journal,
             identity: Arc::new(Identity::from_key(&[7; 32]).unwrap()),
             clock: Clock::start(),
+            lines: crate::lines::Lines::nowhere(),
             intervals: Intervals::default(),
             stopping: CancellationToken::new(),
         });

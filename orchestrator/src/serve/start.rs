@@ -16,6 +16,7 @@ use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::engine::{Engine, Intervals, LinkPlace, Parts, State};
 use crate::identity::write_private;
+use crate::lines::{Limits, Lines};
 use crate::provision::process::{Process, Settings};
 use crate::provision::{Exit, Provisioners, mock::Mock, takeover};
 use crate::{api, auth, link, listen, tls};
@@ -49,7 +50,9 @@ pub async fn serve(options: ServeOptions) -> Result<(), ServeError> {
         began: clock.now(),
         ..Observations::default()
     };
+    let lines = Lines::open(&data.path.join("lines"), Limits::default());
     let (engine, waiting) = Engine::new(Parts {
+        lines: lines.clone(),
         state: State {
             world,
             seen,
@@ -90,6 +93,7 @@ pub async fn serve(options: ServeOptions) -> Result<(), ServeError> {
     stopping.cancel();
     let _ = server.await;
     journal.close().await;
+    lines.close().await;
     tracing::info!("stopped; members run on");
     result
 }

@@ -41,6 +41,7 @@ impl Scene {
             journal: journal.clone(),
             identity: Arc::new(Identity::from_key(&KEY).unwrap()),
             clock: Clock::start(),
+            lines: cartridge_orchestrator::lines::Lines::nowhere(),
             intervals: Intervals {
                 sample_ms: 50,
                 publish_ms: 50,

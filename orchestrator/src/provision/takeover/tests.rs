@@ -205,6 +205,7 @@ async fn an_orphan_is_shown_and_a_removal_that_failed_is_tried_again_at_the_next
         journal,
         identity: Arc::new(Identity::from_key(&[7; 32]).unwrap()),
         clock: Clock::start(),
+        lines: crate::lines::Lines::nowhere(),
         intervals: Intervals::default(),
         stopping: CancellationToken::new(),
     });
