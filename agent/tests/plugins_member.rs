@@ -407,3 +407,52 @@ async fn plugins_run_as_the_user_that_was_named_or_not_at_all() {
         .await
         .expect("they live on");
 }
+
+/// The first program on the page.
+fn of_the_documentation() -> String {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/plugins.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let (_, rest) = page.split_once("```python\n").unwrap();
+    rest.split_once("```").unwrap().0.to_owned()
+}
+
+#[tokio::test]
+async fn the_reader_of_the_documentation_serves_as_it_stands_there() {
+    let example = of_the_documentation();
+    assert!(example.lines().filter(|line| !line.is_empty()).count() <= 20);
+    let member = start(desired(), |folder, launch| {
+        executable(&folder.join("plugins/spool.py"), &example);
+        let spool = folder.join("spool");
+        std::fs::create_dir(&spool).unwrap();
+        for name in ["a", "b", "c"] {
+            std::fs::write(spool.join(name), "").unwrap();
+        }
+        let settings = serde_json::json!({"spool": {"every_seconds": 1, "environment": {"SPOOL": spool}}});
+        launch.set(FOLDER, folder.join("plugins").to_str().unwrap());
+        launch.set(SETTINGS, settings.to_string());
+    })
+    .await;
+    let counts = |b: &Batch| {
+        let readers = b.sample.iter().flat_map(|sample| &sample.readers);
+        let mut of_spool = readers.filter(|reading| reading.reader.as_str() == "spool");
+        of_spool.any(|reading| reading.in_flight == Some(3.0) && reading.figures["waiting"] == 3.0)
+    };
+    let at = member
+        .fake
+        .hear(0, "its figures", |b| is_active(b) && counts(b))
+        .await;
+
+    let spool = member.folder.path().join("spool");
+    for number in 0..1_000 {
+        std::fs::write(spool.join(number.to_string()), "").unwrap();
+    }
+    let unwell = |b: &Batch| match &b.status.phase {
+        Phase::Suspended { reason } => reason.contains("1003 files wait"),
+        _ => false,
+    };
+    let at = member.fake.hear(at, "that the member is not well", unwell).await;
+
+    std::fs::remove_dir_all(&spool).unwrap();
+    let refusal = told("spool gives no reading: [Errno 2]");
+    member.fake.hear(at, "what it cannot read", refusal).await;
+}

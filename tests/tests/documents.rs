@@ -225,6 +225,26 @@ fn the_events_are_the_records() {
     assert_eq!(quoted(table), records);
 }
 
+#[test]
+fn every_fault_of_a_plugin_is_in_the_table_of_faults() {
+    let source = read("agent/plan/src/plugin/hear.rs");
+    let (_, faults) = source.split_once("pub enum Fault {").expect("faults are an enum");
+    let (faults, _) = faults.split_once("\n}\n").expect("the enum ends");
+    let words = faults.split("#[error(\"").skip(1);
+    let words: Vec<&str> = words
+        .filter_map(|rest| rest.split(['{', '"', '(']).next())
+        .map(str::trim_end)
+        .collect();
+    assert!(words.len() > 12, "{words:?}");
+    let (_, table) = read("docs/plugins.md")
+        .split_once("| what it does |")
+        .map(|(before, table)| (before.to_owned(), table.to_owned()))
+        .expect("there is a table of faults");
+    for word in words {
+        assert!(table.contains(word), "docs/plugins.md does not tell {word:?}");
+    }
+}
+
 /// Holds the part of `docs/agent.md` between two marks against what the agent prints.
 fn agrees_with_the_agent(what: &str) {
     let begin = format!("<!-- {what}: what `cartridge-agent {what} --markdown` prints -->\n");
