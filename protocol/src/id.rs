@@ -131,6 +131,8 @@ identifier!(/// Partitions sharing one network and its balancers: one cloud, one
     NetworkPartitionId, check);
 identifier!(/// An autoscaling, deployment or application policy.
     PolicyId, check);
+identifier!(/// A definition of a group of cartridges.
+    GroupName, check);
 identifier!(/// A full commit hash, lower-case hexadecimal.
     CommitId, check_commit);
 

@@ -29,6 +29,10 @@ pub mod key {
     pub const CLUSTER_ID: &str = "CLUSTER_ID";
     /// `<application>-<number>`, one per network partition.
     pub const CLUSTER_INSTANCE_ID: &str = "CLUSTER_INSTANCE_ID";
+    /// The group that the cartridge is in, by its alias; empty: none.
+    pub const GROUP_NAME: &str = "GROUP_NAME";
+    /// The clusters that start before this one, `|` between them.
+    pub const DEPENDENCY_CLUSTER_IDS: &str = "DEPENDENCY_CLUSTER_IDS";
     /// The member.
     pub const MEMBER_ID: &str = "MEMBER_ID";
     /// The cartridge's alias in the application.

@@ -17,8 +17,8 @@ pub mod time;
 pub mod topology;
 
 pub use id::{
-    ApplicationId, CartridgeType, ClusterId, CommitId, InvalidId, MemberId, NetworkPartitionId, PartitionId,
-    PolicyId,
+    ApplicationId, CartridgeType, ClusterId, CommitId, GroupName, InvalidId, MemberId, NetworkPartitionId,
+    PartitionId, PolicyId,
 };
 pub use secret::Secret;
 pub use time::Millis;

@@ -72,6 +72,9 @@ fn touched(before: &World, after: &World, planned: &Planned) -> BTreeSet<Applica
         if let Record::BurstStarted { application, .. }
         | Record::BurstEnding { application, .. }
         | Record::BurstEnded { application, .. }
+        | Record::GroupInstanceStarted { application, .. }
+        | Record::GroupInstanceEnding { application, .. }
+        | Record::GroupInstanceEnded { application, .. }
         | Record::ApplicationUndeployed { application } = record
         {
             return Some(application.clone());
@@ -82,6 +85,7 @@ fn touched(before: &World, after: &World, planned: &Planned) -> BTreeSet<Applica
         };
         let cluster = match record {
             Record::ClusterResized { cluster, .. }
+            | Record::PartChanged { cluster, .. }
             | Record::ReleaseProposed { cluster, .. }
             | Record::ReleaseAccepted { cluster, .. }
             | Record::ReleaseRejected { cluster, .. } => Some(cluster.clone()),
@@ -117,6 +121,9 @@ fn pause_is_kept(moment: &Moment<'_>) -> Result<(), Broken> {
             | Record::ClusterResized { .. }
             | Record::BurstStarted { .. }
             | Record::BurstEnding { .. }
+            | Record::GroupInstanceStarted { .. }
+            | Record::GroupInstanceEnding { .. }
+            | Record::PartChanged { .. }
             | Record::ReleaseProposed { .. }
     );
     if begins && moment.world.paused.is_some() {

@@ -13,13 +13,16 @@ use crate::world::{ApplicationState, ApplicationStatus, World};
 
 mod bursting;
 mod deaths;
+mod dependents;
 mod draft;
 mod drains;
+mod grouping;
 mod groups;
 mod growing;
 mod hearing;
 mod lifecycle;
 pub mod limits;
+mod parts;
 mod releases;
 mod resizing;
 mod rollout;
@@ -110,9 +113,12 @@ pub fn decide(view: &View<'_>, scope: Scope<'_>) -> Planned {
             );
             continue;
         }
-        let sizes = sizing::decide(&mut draft, &application);
+        let mut sizes = sizing::decide(&mut draft, &application);
+        let wishes = dependents::raise(&mut draft, &application, &mut sizes);
         bursting::decide(&mut draft, &application, &sizes);
+        grouping::decide(&mut draft, &application, &sizes, &wishes);
         resizing::decide(&mut draft, &application, &sizes);
+        parts::decide(&mut draft, &application);
         growing::decide(&mut draft, &application);
         shrinking::decide(&mut draft, &application);
         releases::decide(&mut draft, &application);

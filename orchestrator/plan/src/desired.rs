@@ -9,7 +9,7 @@ use cartridge_protocol::topology::{Endpoint, EndpointState, Listener, Topology, 
 use cartridge_protocol::{ApplicationId, ClusterId, MemberId, NetworkPartitionId};
 use serde::Serialize;
 
-use crate::world::{Cluster, Member, MemberPhase, Role, World};
+use crate::world::{Cluster, Member, MemberPhase, Role, Standing, World};
 
 /// Time between samples.
 pub const SAMPLE_INTERVAL_MS: u64 = 1000;
@@ -110,7 +110,9 @@ pub fn topology(world: &World, balancer: &ClusterId) -> Option<Topology> {
 
 fn row(world: &World, cluster: &Cluster, np: &NetworkPartitionId) -> TopologyCluster {
     let instance = cluster.instances.get(np);
-    let wanted = instance.is_some_and(|instance| instance.ending.is_none() && instance.desired > 0);
+    let wanted = instance.is_some_and(|instance| {
+        instance.ending.is_none() && instance.desired > 0 && !all_terminate(world, cluster, np, instance)
+    });
     TopologyCluster {
         cluster: cluster.id.clone(),
         hosts: cluster.hosts.clone(),
@@ -118,6 +120,21 @@ fn row(world: &World, cluster: &Cluster, np: &NetworkPartitionId) -> TopologyClu
         endpoints: endpoints_in(world, cluster, np),
         stopped: !wanted || world.is_undeploying(&cluster.application),
     }
+}
+
+/// What it has there ends, to start again in order, and nothing else of it serves.
+fn all_terminate(
+    world: &World,
+    cluster: &Cluster,
+    np: &NetworkPartitionId,
+    instance: &crate::world::ClusterInstance,
+) -> bool {
+    let ends = |standing: &Standing| *standing == Standing::Terminating;
+    let stays = |member: &Member| {
+        let serves = takes_requests(member) || matches!(member.phase, MemberPhase::Suspended { .. });
+        serves && !world.part_is_terminating(member)
+    };
+    instance.parts.values().any(ends) && !world.members_in(cluster, np).any(stays)
 }
 
 fn listeners(world: &World, cluster: &Cluster) -> Vec<Listener> {
@@ -208,10 +225,12 @@ fn balancer_answers(world: &World, application: &ApplicationId, np: &NetworkPart
 /// The clusters of an application that serve it, in the order of its blueprint: the first of a listener takes the
 /// requests that name no host.
 fn in_order<'a>(world: &'a World, application: &'a ApplicationId) -> Vec<&'a Cluster> {
-    let subscriptions = world
+    let subscriptions: Vec<_> = world
         .applications
         .get(application)
-        .map_or(&[][..], |state| &state.blueprint.cartridges);
+        .into_iter()
+        .flat_map(|state| state.blueprint.subscriptions())
+        .collect();
     let position = |cluster: &Cluster| subscriptions.iter().position(|s| s.alias == cluster.alias);
     let mut clusters: Vec<&Cluster> = world
         .clusters_of(application)

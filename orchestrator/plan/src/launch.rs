@@ -77,8 +77,13 @@ fn parameters(
         (key::CLUSTER_ID, cluster.id.to_string()),
         (
             key::CLUSTER_INSTANCE_ID,
-            format!("{}-{instance}", cluster.application),
+            cluster.group.as_ref().map_or_else(
+                || format!("{}-{instance}", cluster.application),
+                |group| format!("{group}-{}", member.group_instance),
+            ),
         ),
+        (key::GROUP_NAME, cluster.group.clone().unwrap_or_default()),
+        (key::DEPENDENCY_CLUSTER_IDS, comes_before(world, cluster)),
         (key::MEMBER_ID, member.id.to_string()),
         (key::CARTRIDGE_ALIAS, cluster.alias.clone()),
         (key::MULTITENANT, multi_tenant.to_string()),
@@ -103,6 +108,19 @@ fn parameters(
         all.extend(of_cartridge(cartridge));
     }
     all
+}
+
+/// The clusters that start before this one, at its own level, `|` between them.
+fn comes_before(world: &World, cluster: &Cluster) -> String {
+    let state = world.applications.get(&cluster.application);
+    let dependencies = state.and_then(|state| state.blueprint.dependencies_at(cluster.group.as_deref()));
+    let before = dependencies.map(|all| all.before(&format!("cartridge.{}", cluster.alias)));
+    let before = before.unwrap_or_default();
+    let ids = world.clusters_of(&cluster.application);
+    let ids = ids.filter(|other| before.contains(format!("cartridge.{}", other.alias).as_str()));
+    ids.map(|other| other.id.to_string())
+        .collect::<Vec<_>>()
+        .join("|")
 }
 
 /// What operators gave as properties, unless it is a name of ours: those say what is so.

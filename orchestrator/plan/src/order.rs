@@ -3,6 +3,7 @@
 //! This file refuses to know who may order what (the API's table does) and how the text arrived.
 
 mod application;
+mod definitions;
 mod deploy;
 mod put;
 mod remove;
@@ -11,11 +12,12 @@ mod steer;
 use std::collections::BTreeMap;
 
 use cartridge_protocol::{
-    ApplicationId, CartridgeType, ClusterId, CommitId, MemberId, NetworkPartitionId, PolicyId,
+    ApplicationId, CartridgeType, ClusterId, CommitId, GroupName, MemberId, NetworkPartitionId, PolicyId,
 };
 
 use crate::blueprint::{
-    Application, ApplicationPolicy, AutoscalingPolicy, Cartridge, DeploymentPolicy, NetworkPartition,
+    Application, ApplicationPolicy, AutoscalingPolicy, Cartridge, CartridgeGroup, DeploymentPolicy,
+    NetworkPartition,
 };
 use crate::record::Record;
 use crate::world::World;
@@ -36,6 +38,8 @@ pub enum Mode {
 pub enum Order {
     /// Add or replace a cartridge.
     PutCartridge(Box<Cartridge>, Mode),
+    /// Add or replace the definition of a group.
+    PutCartridgeGroup(Box<CartridgeGroup>, Mode),
     /// Add or replace an autoscaling policy.
     PutAutoscalingPolicy(Box<AutoscalingPolicy>, Mode),
     /// Add or replace a deployment policy.
@@ -58,6 +62,8 @@ pub enum Order {
     },
     /// Remove a cartridge that no application uses.
     RemoveCartridge(CartridgeType),
+    /// Remove the definition of a group that no application uses.
+    RemoveCartridgeGroup(GroupName),
     /// Remove an autoscaling policy that no application uses.
     RemoveAutoscalingPolicy(PolicyId),
     /// Remove a deployment policy that no application uses.
@@ -170,6 +176,7 @@ pub struct Refusal {
 pub fn admit(world: &World, order: Order) -> Result<Vec<Record>, Refusal> {
     match order {
         Order::PutCartridge(cartridge, mode) => put::cartridge(world, cartridge, mode),
+        Order::PutCartridgeGroup(group, mode) => definitions::put(world, group, mode),
         Order::PutAutoscalingPolicy(policy, mode) => put::autoscaling_policy(world, policy, mode),
         Order::PutDeploymentPolicy(policy, mode) => put::deployment_policy(world, policy, mode),
         Order::PutApplicationPolicy(policy, mode) => put::application_policy(world, policy, mode),
@@ -181,6 +188,7 @@ pub fn admit(world: &World, order: Order) -> Result<Vec<Record>, Refusal> {
             mode,
         } => application::put(world, *blueprint, &sealed, expected_revision, mode),
         Order::RemoveCartridge(id) => remove::cartridge(world, id),
+        Order::RemoveCartridgeGroup(name) => definitions::remove(world, name),
         Order::RemoveAutoscalingPolicy(id) => remove::autoscaling_policy(world, id),
         Order::RemoveDeploymentPolicy(id) => remove::deployment_policy(world, id),
         Order::RemoveApplicationPolicy(id) => remove::application_policy(world, id),

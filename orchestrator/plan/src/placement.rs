@@ -66,11 +66,23 @@ pub fn victim(
     cluster: &Cluster,
     network_partition: &NetworkPartitionId,
 ) -> Option<MemberId> {
+    victim_of(world, seen, cluster, network_partition, |_| true)
+}
+
+/// The same among those for which `among` holds.
+pub fn victim_of(
+    world: &World,
+    seen: &Observations,
+    cluster: &Cluster,
+    network_partition: &NetworkPartitionId,
+    among: impl Fn(&Member) -> bool,
+) -> Option<MemberId> {
     let order = partition_order(world, cluster, network_partition);
     let busy = seen
         .clusters
         .get(&(cluster.id.clone(), network_partition.clone()));
     members_in(world, cluster, network_partition)
+        .filter(|member| among(member))
         .filter_map(|member| Some((readiness(&member.phase)?, member)))
         .min_by(|(a_ready, a), (b_ready, b)| {
             let in_flight = |m: &Member| {

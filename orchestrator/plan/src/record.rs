@@ -7,13 +7,16 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use cartridge_protocol::{
-    ApplicationId, CartridgeType, ClusterId, CommitId, MemberId, NetworkPartitionId, PartitionId, PolicyId,
+    ApplicationId, CartridgeType, ClusterId, CommitId, GroupName, MemberId, NetworkPartitionId, PartitionId,
+    PolicyId,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::blueprint::{
-    Application, ApplicationPolicy, AutoscalingPolicy, Cartridge, DeploymentPolicy, NetworkPartition,
+    Application, ApplicationPolicy, AutoscalingPolicy, Cartridge, CartridgeGroup, DeploymentPolicy,
+    NetworkPartition,
 };
+use crate::world::Standing;
 
 /// A record in its place in the journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -59,6 +62,13 @@ pub enum Record {
     CartridgeRemoved {
         /// Which.
         cartridge_type: CartridgeType,
+    },
+    /// A definition of a group was added or replaced.
+    CartridgeGroupPut(Box<CartridgeGroup>),
+    /// A definition of a group was removed.
+    CartridgeGroupRemoved {
+        /// Which.
+        name: GroupName,
     },
     /// A policy was added or replaced.
     AutoscalingPolicyPut(Box<AutoscalingPolicy>),
@@ -149,6 +159,59 @@ pub enum Record {
         /// Where.
         network_partition: NetworkPartitionId,
     },
+    /// One more instance of a group is to stand.
+    GroupInstanceStarted {
+        /// Of which application.
+        application: ApplicationId,
+        /// Where.
+        network_partition: NetworkPartitionId,
+        /// Which group, by its alias.
+        group: String,
+        /// Its number, from 1, unique for the group in the application.
+        instance: u32,
+        /// The instance of the group around it; 0: it stands at the top level.
+        parent: u32,
+        /// Why, for people.
+        reason: String,
+    },
+    /// An instance of a group is being emptied, with all that is in it.
+    GroupInstanceEnding {
+        /// Of which application.
+        application: ApplicationId,
+        /// Where.
+        network_partition: NetworkPartitionId,
+        /// Which group, by its alias.
+        group: String,
+        /// Which instance.
+        instance: u32,
+        /// Why, for people.
+        reason: String,
+    },
+    /// Nothing is left of it.
+    GroupInstanceEnded {
+        /// Of which application.
+        application: ApplicationId,
+        /// Where.
+        network_partition: NetworkPartitionId,
+        /// Which group, by its alias.
+        group: String,
+        /// Which instance.
+        instance: u32,
+    },
+    /// A part of a composite application stands otherwise than before: the members of one cluster in one instance of
+    /// its group.
+    PartChanged {
+        /// Which cluster.
+        cluster: ClusterId,
+        /// Where.
+        network_partition: NetworkPartitionId,
+        /// The instance of the group that the cluster is in; 0: it is in none.
+        group_instance: u32,
+        /// How it stands now.
+        to: Standing,
+        /// Why, for people.
+        reason: String,
+    },
     /// How many members a cluster should have in one network partition.
     ClusterResized {
         /// Which cluster.
@@ -186,6 +249,9 @@ pub enum Record {
         network_partition: NetworkPartitionId,
         /// Where.
         partition: PartitionId,
+        /// For which instance of the group that its cluster is in; 0: it is in none.
+        #[serde(default, skip_serializing_if = "is_none")]
+        group_instance: u32,
         /// Why, for people.
         reason: String,
     },
@@ -349,4 +415,9 @@ pub enum Record {
         /// Who ordered it.
         by: String,
     },
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_none(instance: &u32) -> bool {
+    *instance == 0
 }

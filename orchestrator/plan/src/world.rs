@@ -8,21 +8,23 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use cartridge_protocol::{
-    ApplicationId, CartridgeType, ClusterId, CommitId, MemberId, Millis, NetworkPartitionId, PartitionId,
-    PolicyId,
+    ApplicationId, CartridgeType, ClusterId, CommitId, GroupName, MemberId, Millis, NetworkPartitionId,
+    PartitionId, PolicyId,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::blueprint::{
-    Application, ApplicationPolicy, AutoscalingPolicy, Cartridge, DeploymentPolicy, NetworkPartition,
-    Repository,
+    Application, ApplicationPolicy, AutoscalingPolicy, Cartridge, CartridgeGroup, DeploymentPolicy,
+    NetworkPartition, Repository,
 };
 
 mod fits;
 mod fold;
 mod fold_clusters;
+mod fold_groups;
 mod fold_members;
 mod fold_releases;
+mod groups;
 mod members;
 mod read;
 mod shared;
@@ -30,6 +32,7 @@ mod shared;
 pub use fits::member_of;
 pub use fold::Inapplicable;
 pub use fold_clusters::{BALANCER_CARTRIDGE, balancer_cluster};
+pub use groups::{GroupInstance, GroupInstances, Standing};
 pub use members::Members;
 pub use shared::Shared;
 
@@ -46,6 +49,9 @@ pub struct World {
     pub paused: Option<Paused>,
     /// By type.
     pub cartridges: Shared<CartridgeType, Cartridge>,
+    /// By name.
+    #[serde(default)]
+    pub cartridge_groups: Shared<GroupName, CartridgeGroup>,
     /// By id.
     pub autoscaling_policies: Shared<PolicyId, AutoscalingPolicy>,
     /// By id.
@@ -100,6 +106,9 @@ pub struct ApplicationState {
     pub status: ApplicationStatus,
     /// The entry that changed the blueprint last; the revision for conflicting edits.
     pub revision: u64,
+    /// Instances of its groups.
+    #[serde(default)]
+    pub groups: GroupInstances,
 }
 
 /// Where an application definition stands (stratos-contract §2.7).
@@ -129,6 +138,9 @@ pub struct Cluster {
     pub application: ApplicationId,
     /// Unique in the application.
     pub alias: String,
+    /// The alias of the group that it is in; None: it is at the top level.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     /// What it runs.
     pub cartridge: CartridgeType,
     /// Application members or balancers.
@@ -205,6 +217,10 @@ pub struct ClusterInstance {
     /// When the last of them failed.
     #[serde(default)]
     pub failed: Millis,
+    /// How its parts stand, by the instance of the cluster's group (0: it is in none); who is missing waits to start.
+    /// Kept for composite applications only.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<u32, Standing>,
 }
 
 /// Which commit a cluster has and should have.
@@ -249,6 +265,9 @@ pub struct Member {
     pub network_partition: NetworkPartitionId,
     /// Where.
     pub partition: PartitionId,
+    /// For which instance of its cluster's group; 0: the cluster is in none.
+    #[serde(default)]
+    pub group_instance: u32,
     /// Where it stands in its life.
     pub phase: MemberPhase,
     /// Since when it stands there.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::routing::{delete, get, post, put};
-use cartridge_orchestrator_plan::blueprint::{Subscription, parse};
+use cartridge_orchestrator_plan::blueprint::{Located, parse};
 use cartridge_orchestrator_plan::desired::{AccessPoint, endpoints};
 use cartridge_orchestrator_plan::order::{Code, Mode, Order, Refusal};
 use cartridge_orchestrator_plan::world::World;
@@ -180,22 +180,17 @@ async fn repositories_answer(api: &Api, id: &ApplicationId, policy: &PolicyId) -
             return Vec::new();
         }
         let sealed = world.sealed.get(id);
-        let one = |(index, subscription): (usize, &Subscription)| {
+        let one = |located: Located<'_>| {
+            let subscription = located.subscription;
             let secret = sealed
                 .and_then(|sealed| sealed.get(&subscription.alias))
                 .cloned()
                 .unwrap_or_default();
-            Some((index, subscription.artifact_repository.clone()?, secret))
+            Some((located.field, subscription.artifact_repository.clone()?, secret))
         };
-        state
-            .blueprint
-            .cartridges
-            .iter()
-            .enumerate()
-            .filter_map(one)
-            .collect()
+        state.blueprint.located().into_iter().filter_map(one).collect()
     });
-    for (index, repository, sealed) in repositories {
+    for (field, repository, sealed) in repositories {
         let password = match sealed.as_str() {
             "" => None,
             sealed => Some(
@@ -207,7 +202,7 @@ async fn repositories_answer(api: &Api, id: &ApplicationId, policy: &PolicyId) -
         reach::check(&repository, password.as_ref())
             .await
             .map_err(|fault| {
-                let place = format!("components.cartridges[{index}].subscribableInfo.artifactRepository");
+                let place = format!("{field}.subscribableInfo.artifactRepository");
                 let field = format!("{place}.{}", fault.field);
                 let message = format!(
                     "{field}: {} (deploy it unchecked to go ahead all the same)",

@@ -9,7 +9,7 @@ use axum::routing::{delete, get, post, put};
 use cartridge_orchestrator_plan::blueprint::parse;
 use cartridge_orchestrator_plan::order::{Mode, Order};
 use cartridge_orchestrator_plan::world::World;
-use cartridge_protocol::{CartridgeType, NetworkPartitionId, PolicyId};
+use cartridge_protocol::{CartridgeType, GroupName, NetworkPartitionId, PolicyId};
 use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
@@ -32,7 +32,7 @@ struct Resource {
     remove: fn(&str) -> Option<Order>,
 }
 
-const ALL: [Resource; 5] = [
+const ALL: [Resource; 6] = [
     Resource {
         collection: "/cartridges",
         name: "cartridge",
@@ -46,6 +46,26 @@ const ALL: [Resource; 5] = [
         list: |world| world.cartridges.values().map(show::cartridge).collect(),
         one: |world, id| world.cartridges.get(id).map(show::cartridge),
         remove: |id| CartridgeType::new(id).ok().map(Order::RemoveCartridge),
+    },
+    Resource {
+        collection: "/cartridgeGroups",
+        name: "cartridge group",
+        put: |body, mode| {
+            let one = parse::cartridge_group(body)?;
+            Ok((
+                one.name.to_string(),
+                Order::PutCartridgeGroup(Box::new(one), mode),
+            ))
+        },
+        list: |world| {
+            world
+                .cartridge_groups
+                .values()
+                .map(show::cartridge_group)
+                .collect()
+        },
+        one: |world, name| world.cartridge_groups.get(name).map(show::cartridge_group),
+        remove: |name| GroupName::new(name).ok().map(Order::RemoveCartridgeGroup),
     },
     Resource {
         collection: "/networkPartitions",

@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use cartridge_orchestrator_plan::blueprint::Group;
 use cartridge_orchestrator_plan::desired::{AccessPoint, endpoints};
-use cartridge_orchestrator_plan::world::{ApplicationStatus, Cluster, Member, MemberPhase, World};
+use cartridge_orchestrator_plan::world::{ApplicationStatus, Cluster, Member, MemberPhase, Standing, World};
 use cartridge_protocol::{ApplicationId, NetworkPartitionId};
 use serde_json::{Value, json};
 
@@ -55,9 +56,14 @@ pub fn cluster(world: &World, id: &str) -> Option<Value> {
         .collect();
     let points = endpoints(world, &cluster.application);
     let place = cluster.instances.keys().next()?;
-    let number = places.get(place).copied().unwrap_or(1);
-    let mut shown = cluster_instance(world, cluster, place, number, &points);
-    shown["member"] = members(world, cluster, None, &places).into();
+    let instance = |np: &NetworkPartitionId, number: u32| match &cluster.group {
+        Some(group) => format!("{group}-{number}"),
+        None => format!("{}-{}", cluster.application, places.get(np).copied().unwrap_or(1)),
+    };
+    let first = world.parts(cluster, place).first().copied().unwrap_or(1);
+    let mut shown = cluster_instance(world, cluster, place, &instance(place, first), &points);
+    let of = |member: &Member| instance(&member.network_partition, member.group_instance);
+    shown["member"] = members(world, cluster, |_| true, of).into();
     Some(shown)
 }
 
@@ -75,59 +81,137 @@ fn instance(
     number: usize,
     points: &[AccessPoint],
 ) -> Value {
-    let here: Vec<&Cluster> = clusters(world, application)
-        .filter(|cluster| !is_balancer(cluster) && cluster.instances.contains_key(place))
-        .collect();
-    let active = here
+    let instance = format!("{application}-{number}");
+    let here = Place {
+        world,
+        application,
+        place,
+        points,
+    };
+    let clusters = here.clusters(None, 0, &instance);
+    let blueprint = world.applications.get(application).map(|state| &state.blueprint);
+    let groups = blueprint.map_or(&[][..], |blueprint| &blueprint.groups);
+    let groups = here.groups(groups, 0, &instance);
+    let whole = clusters
         .iter()
-        .all(|cluster| status(world, cluster, place) == "Active");
-    let rows: Vec<Value> = here
-        .iter()
-        .map(|cluster| cluster_instance(world, cluster, place, number, points))
-        .collect();
+        .chain(&groups)
+        .all(|row| row["status"] == "Active");
     json!({
-        "instanceId": format!("{application}-{number}"),
+        "instanceId": instance,
         "parentInstanceId": application,
         "applicationId": application,
-        "status": if active && !rows.is_empty() { "Active" } else { "Inactive" },
-        "groupInstances": [],
-        "clusterInstances": rows,
+        "status": if whole && !(clusters.is_empty() && groups.is_empty()) { "Active" } else { "Inactive" },
+        "groupInstances": groups,
+        "clusterInstances": clusters,
     })
+}
+
+/// An application in one network partition.
+struct Place<'a> {
+    world: &'a World,
+    application: &'a ApplicationId,
+    place: &'a NetworkPartitionId,
+    points: &'a [AccessPoint],
+}
+
+impl Place<'_> {
+    /// The groups of one level, each instance by itself.
+    fn groups(&self, groups: &[Group], parent: u32, around: &str) -> Vec<Value> {
+        let instances = groups.iter().flat_map(|group| {
+            let all = self
+                .world
+                .group_instances(self.application, self.place, &group.alias);
+            all.filter(|(_, one)| one.parent == parent)
+                .map(move |(number, one)| (group, number, one.ending))
+        });
+        instances
+            .map(|(group, number, ending)| {
+                let instance = format!("{}-{number}", group.alias);
+                let clusters = self.clusters(Some(&group.alias), number, &instance);
+                let inner = self.groups(&group.groups, number, &instance);
+                let whole = clusters.iter().chain(&inner).all(|row| row["status"] == "Active");
+                let created = clusters
+                    .iter()
+                    .chain(&inner)
+                    .all(|row| row["status"] == "Created");
+                json!({
+                    "instanceId": instance,
+                    "parentInstanceId": around,
+                    "groupId": group.alias,
+                    "status": match (ending, whole, created) {
+                        (true, ..) => "Terminating",
+                        (_, true, _) => "Active",
+                        (.., true) => "Created",
+                        _ => "Inactive",
+                    },
+                    "groupInstances": inner,
+                    "clusterInstances": clusters,
+                })
+            })
+            .collect()
+    }
+
+    /// The clusters of one level.
+    fn clusters(&self, group: Option<&str>, number: u32, around: &str) -> Vec<Value> {
+        clusters(self.world, self.application)
+            .filter(|cluster| !is_balancer(cluster) && cluster.group.as_deref() == group)
+            .filter(|cluster| cluster.instances.contains_key(self.place))
+            .map(|cluster| {
+                let mut row = cluster_instance(self.world, cluster, self.place, around, self.points);
+                let here = |member: &&Member| {
+                    member.network_partition == *self.place && member.group_instance == number
+                };
+                row["status"] = status(self.world, cluster, self.place, number).into();
+                row["member"] = members(self.world, cluster, here, |_| around.to_owned()).into();
+                row
+            })
+            .collect()
+    }
 }
 
 fn cluster_instance(
     world: &World,
     cluster: &Cluster,
     place: &NetworkPartitionId,
-    number: usize,
+    instance: &str,
     points: &[AccessPoint],
 ) -> Value {
     let own: Vec<&AccessPoint> = points
         .iter()
         .filter(|p| p.cluster == cluster.id && p.network_partition == *place)
         .collect();
-    let instance = format!("{}-{number}", cluster.application);
+    let number = world.parts(cluster, place).first().copied().unwrap_or(0);
     json!({
         "instanceId": instance,
         "parentInstanceId": instance,
         "alias": cluster.alias,
         "serviceName": cluster.cartridge,
         "clusterId": cluster.id,
-        "status": status(world, cluster, place),
+        "status": status(world, cluster, place, number),
         "tenantRange": "*",
         "hostNames": cluster.hosts,
         "accessUrls": own.iter().map(|p| format!("http://{}", std::net::SocketAddr::new(p.address, p.port))).collect::<Vec<_>>(),
         "kubernetesServices": [],
         "loadBalancerIps": own.iter().map(|p| p.address).collect::<BTreeSet<_>>(),
-        "member": members(world, cluster, Some(place), &BTreeMap::from([(place.clone(), number)])),
+        "member": [],
     })
 }
 
-fn status(world: &World, cluster: &Cluster, place: &NetworkPartitionId) -> &'static str {
+fn status(world: &World, cluster: &Cluster, place: &NetworkPartitionId, number: u32) -> &'static str {
+    let composite = world
+        .applications
+        .get(&cluster.application)
+        .is_some_and(|state| state.blueprint.is_composite());
     let mut own = cluster.members.iter().filter_map(|id| world.members.get(id));
     let serving = own.any(|member| member.network_partition == *place && serves(&member.phase));
     match cluster.instances.get(place) {
         Some(instance) if instance.ending.is_some() => "Terminating",
+        Some(instance) if composite => match instance.standing(number) {
+            Standing::Waiting | Standing::Starting => "Created",
+            Standing::Active => "Active",
+            Standing::Inactive => "Inactive",
+            Standing::Terminating => "Terminating",
+        },
         Some(_) if serving => "Active",
         _ => "Inactive",
     }
@@ -136,19 +220,16 @@ fn status(world: &World, cluster: &Cluster, place: &NetworkPartitionId) -> &'sta
 fn members(
     world: &World,
     cluster: &Cluster,
-    place: Option<&NetworkPartitionId>,
-    numbers: &BTreeMap<NetworkPartitionId, usize>,
+    which: impl Fn(&&Member) -> bool,
+    instance: impl Fn(&Member) -> String,
 ) -> Vec<Value> {
     let all = cluster.members.iter().filter_map(|id| world.members.get(id));
-    all.filter(|member| place.is_none_or(|place| member.network_partition == *place))
-        .map(|member| {
-            let number = numbers.get(&member.network_partition).copied().unwrap_or(1);
-            member_row(cluster, member, number)
-        })
+    all.filter(which)
+        .map(|member| member_row(cluster, member, &instance(member)))
         .collect()
 }
 
-fn member_row(cluster: &Cluster, member: &Member, number: usize) -> Value {
+fn member_row(cluster: &Cluster, member: &Member, instance: &str) -> Value {
     let address = member
         .instance
         .as_ref()
@@ -163,7 +244,7 @@ fn member_row(cluster: &Cluster, member: &Member, number: usize) -> Value {
         "memberId": member.id,
         "serviceName": cluster.cartridge,
         "clusterId": cluster.id,
-        "clusterInstanceId": format!("{}-{number}", cluster.application),
+        "clusterInstanceId": instance,
         "networkPartitionId": member.network_partition,
         "partitionId": member.partition,
         "instanceId": member.instance.as_ref().map(|instance| &instance.name),

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use cartridge_orchestrator_plan::blueprint::{
-    Application, ApplicationPolicy, AutoscalingPolicy, Cartridge, Dependencies, DeploymentPolicy,
-    NetworkPartition, Repository, Subscription,
+    Application, ApplicationPolicy, AutoscalingPolicy, Cartridge, CartridgeGroup, Dependencies,
+    DeploymentPolicy, Group, NetworkPartition, Repository, Subscription,
 };
 use cartridge_orchestrator_plan::world::{ApplicationState, ApplicationStatus};
 use serde_json::{Value, json};
@@ -39,6 +39,16 @@ pub fn cartridge(one: &Cartridge) -> Value {
     }
     if let Some(health) = &one.health {
         shown["health"] = json!({"http": health});
+    }
+    shown
+}
+
+/// The definition of a group.
+pub fn cartridge_group(one: &CartridgeGroup) -> Value {
+    let groups: Vec<Value> = one.groups.iter().map(cartridge_group).collect();
+    let mut shown = json!({"name": one.name, "cartridges": one.cartridges, "groups": groups});
+    if let Some(dependencies) = &one.dependencies {
+        shown["dependencies"] = self::dependencies(dependencies);
     }
     shown
 }
@@ -115,8 +125,11 @@ pub fn application(state: &ApplicationState) -> Value {
 }
 
 fn blueprint(one: &Application) -> Value {
-    let cartridges: Vec<Value> = one.cartridges.iter().map(subscription).collect();
+    let cartridges: Vec<Value> = one.cartridges.iter().map(|s| subscription(s, false)).collect();
     let mut components = json!({"cartridges": cartridges});
+    if !one.groups.is_empty() {
+        components["groups"] = one.groups.iter().map(|g| group(g, false)).collect();
+    }
     if let Some(dependencies) = &one.dependencies {
         components["dependencies"] = self::dependencies(dependencies);
     }
@@ -131,13 +144,37 @@ fn blueprint(one: &Application) -> Value {
     })
 }
 
-fn subscription(one: &Subscription) -> Value {
+/// What a group around it says is left out.
+fn group(one: &Group, inherits: bool) -> Value {
+    let within = inherits || one.deployment_policy.is_some();
+    let cartridges: Vec<Value> = one.cartridges.iter().map(|s| subscription(s, within)).collect();
+    let groups: Vec<Value> = one.groups.iter().map(|g| group(g, within)).collect();
+    let mut shown = json!({
+        "name": one.name,
+        "alias": one.alias,
+        "groupMinInstances": one.min_instances,
+        "groupMaxInstances": one.max_instances,
+        "cartridges": cartridges,
+        "groups": groups,
+    });
+    if let Some(policy) = &one.deployment_policy {
+        shown["deploymentPolicy"] = json!(policy);
+    }
+    if let Some(dependencies) = &one.dependencies {
+        shown["dependencies"] = self::dependencies(dependencies);
+    }
+    shown
+}
+
+fn subscription(one: &Subscription, inherits: bool) -> Value {
     let mut info = json!({
         "alias": one.alias,
         "autoscalingPolicy": one.autoscaling_policy,
-        "deploymentPolicy": one.deployment_policy,
         "property": properties(&one.property),
     });
+    if !inherits {
+        info["deploymentPolicy"] = json!(one.deployment_policy);
+    }
     if let Some(repository) = &one.artifact_repository {
         info["artifactRepository"] = self::repository(repository);
     }

@@ -94,6 +94,7 @@ fn text(record: &Record) -> String {
         .or_else(|| resource(record))
         .or_else(|| application(record))
         .or_else(|| size(record))
+        .or_else(|| groups(record))
         .or_else(|| member_before_service(record))
         .or_else(|| member_in_service(record))
         .or_else(|| release(record))
@@ -114,6 +115,8 @@ fn resource(record: &Record) -> Option<String> {
     Some(match record {
         Record::CartridgePut(one) => format!("cartridge {} was put", one.cartridge_type),
         Record::CartridgeRemoved { cartridge_type } => format!("cartridge {cartridge_type} was removed"),
+        Record::CartridgeGroupPut(one) => format!("cartridge group {} was put", one.name),
+        Record::CartridgeGroupRemoved { name } => format!("cartridge group {name} was removed"),
         Record::AutoscalingPolicyPut(one) => format!("autoscaling policy {} was put", one.id),
         Record::AutoscalingPolicyRemoved { id } => format!("autoscaling policy {id} was removed"),
         Record::DeploymentPolicyPut(one) => format!("deployment policy {} was put", one.id),
@@ -204,6 +207,54 @@ fn size(record: &Record) -> Option<String> {
             by,
         } => {
             format!("{cluster}: {by} lets the scaler decide again")
+        }
+        _ => return None,
+    })
+}
+
+fn groups(record: &Record) -> Option<String> {
+    Some(match record {
+        Record::GroupInstanceStarted {
+            network_partition,
+            group,
+            instance,
+            reason,
+            ..
+        } => {
+            format!("{group}-{instance} begins in {network_partition}: {reason}")
+        }
+        Record::GroupInstanceEnding {
+            network_partition,
+            group,
+            instance,
+            reason,
+            ..
+        } => {
+            format!("{group}-{instance} is being emptied in {network_partition}: {reason}")
+        }
+        Record::GroupInstanceEnded {
+            network_partition,
+            group,
+            instance,
+            ..
+        } => {
+            format!("{group}-{instance} has left {network_partition}")
+        }
+        Record::PartChanged {
+            cluster,
+            network_partition,
+            group_instance,
+            to,
+            reason,
+        } => {
+            let to = serde_json::to_value(to).unwrap_or_default();
+            let of = if *group_instance == 0 {
+                String::new()
+            } else {
+                format!(" for instance {group_instance} of its group")
+            };
+            let to = to.as_str().unwrap_or_default();
+            format!("{cluster} is {to} in {network_partition}{of}: {reason}")
         }
         _ => return None,
     })

@@ -80,7 +80,7 @@ pub fn read_all(files: &[PathBuf]) -> Result<Vec<Document>, Fault> {
 fn rank(kind: Kind) -> u8 {
     match kind {
         Kind::Cartridges | Kind::AutoscalingPolicies | Kind::NetworkPartitions => 0,
-        Kind::DeploymentPolicies | Kind::ApplicationPolicies => 1,
+        Kind::DeploymentPolicies | Kind::ApplicationPolicies | Kind::CartridgeGroups => 1,
         _ => 2,
     }
 }
@@ -157,11 +157,12 @@ fn recognise(mut body: Value) -> Result<Document, String> {
     let kind = match body["kind"].as_str() {
         Some(named) => by_name(named).ok_or_else(|| {
             format!(
-                "kind {named:?} is unknown; Cartridge, AutoscalingPolicy, DeploymentPolicy, ApplicationPolicy, \
-                 NetworkPartition and Application are known"
+                "kind {named:?} is unknown; Cartridge, CartridgeGroup, AutoscalingPolicy, DeploymentPolicy, \
+                 ApplicationPolicy, NetworkPartition and Application are known"
             )
         })?,
-        None => by_shape(&body).ok_or("cannot tell what it describes; add a `kind` field, such as `kind: Cartridge`")?,
+        None => by_shape(&body)
+            .ok_or("cannot tell what it describes; add a `kind` field, such as `kind: Cartridge`")?,
     };
     let field = kind.id_field();
     let name = match &body[field] {
@@ -188,6 +189,7 @@ fn by_name(name: &str) -> Option<Kind> {
     let plain: String = name.chars().filter(char::is_ascii_alphabetic).collect();
     match plain.to_ascii_lowercase().as_str() {
         "cartridge" => Some(Kind::Cartridges),
+        "cartridgegroup" => Some(Kind::CartridgeGroups),
         "autoscalingpolicy" => Some(Kind::AutoscalingPolicies),
         "deploymentpolicy" => Some(Kind::DeploymentPolicies),
         "applicationpolicy" => Some(Kind::ApplicationPolicies),
@@ -211,6 +213,8 @@ fn by_shape(body: &Value) -> Option<Kind> {
         Some(Kind::Cartridges)
     } else if has("partitions") {
         Some(Kind::NetworkPartitions)
+    } else if has("name") && (has("cartridges") || has("groups")) {
+        Some(Kind::CartridgeGroups)
     } else {
         None
     }

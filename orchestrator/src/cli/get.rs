@@ -114,6 +114,12 @@ const MEMBER: &[Column] = &[
     figures("FLIGHT", 1),
     words("ADDRESS", 6),
 ];
+const GROUP: &[Column] = &[
+    words("GROUP", 0),
+    words("CARTRIDGES", 1),
+    words("GROUPS", 1),
+    words("TERMINATION", 2),
+];
 const CLUSTER: &[Column] = &[
     words("CLUSTER", 0),
     figures("ACTIVE", 0),
@@ -172,6 +178,7 @@ fn table_of(kind: Kind) -> (&'static [Column], Cells) {
         Kind::Applications => (APPLICATION, application),
         Kind::Endpoints => (ENDPOINT, endpoint),
         Kind::Cartridges => (CARTRIDGE, cartridge),
+        Kind::CartridgeGroups => (GROUP, cartridge_group),
         Kind::Policies => (POLICY, |row| vec![text(&row["id"]), text(&row["kind"])]),
         Kind::AutoscalingPolicies => (AUTOSCALING, autoscaling),
         Kind::DeploymentPolicies => (DEPLOYMENT, deployment),
@@ -227,9 +234,7 @@ fn cluster_state(row: &Value) -> String {
 }
 
 fn application(row: &Value) -> Vec<String> {
-    let aliases = names(&row["components"]["cartridges"], |c| {
-        text(&c["subscribableInfo"]["alias"])
-    });
+    let aliases = aliases(&row["components"]).join(",");
     let policy = text(&row["applicationPolicyId"]);
     vec![
         text(&row["applicationId"]),
@@ -238,6 +243,15 @@ fn application(row: &Value) -> Vec<String> {
         aliases,
         text(&row["revision"]),
     ]
+}
+
+/// The cartridges of an application or a group, then those in its groups.
+fn aliases(within: &Value) -> Vec<String> {
+    let list = |field: &str| within[field].as_array().map_or(&[][..], Vec::as_slice);
+    let own = list("cartridges")
+        .iter()
+        .map(|c| text(&c["subscribableInfo"]["alias"]));
+    own.chain(list("groups").iter().flat_map(aliases)).collect()
 }
 
 fn endpoint(row: &Value) -> Vec<String> {
@@ -259,6 +273,15 @@ fn cartridge(row: &Value) -> Vec<String> {
             format!("{}>{}", text(&p["proxyPort"]), text(&p["port"]))
         }),
         text(&row["version"]),
+    ]
+}
+
+fn cartridge_group(row: &Value) -> Vec<String> {
+    vec![
+        text(&row["name"]),
+        names(&row["cartridges"], text),
+        names(&row["groups"], |g| text(&g["name"])),
+        text(&row["dependencies"]["terminationBehaviour"]),
     ]
 }
 

@@ -22,6 +22,9 @@ pub enum Kind {
     /// Packaged runtimes
     #[value(name = "cartridges", alias = "cartridge")]
     Cartridges,
+    /// Definitions of groups of cartridges
+    #[value(name = "cartridge-groups", alias = "cartridge-group")]
+    CartridgeGroups,
     /// All three kinds of policies
     #[value(name = "policies")]
     Policies,
@@ -47,6 +50,7 @@ impl Kind {
             Self::Clusters => Some("clusters"),
             Self::Applications => Some("applications"),
             Self::Cartridges => Some("cartridges"),
+            Self::CartridgeGroups => Some("cartridgeGroups"),
             Self::AutoscalingPolicies => Some("autoscalingPolicies"),
             Self::DeploymentPolicies => Some("deploymentPolicies"),
             Self::ApplicationPolicies => Some("applicationPolicies"),
@@ -62,6 +66,7 @@ impl Kind {
             Self::Clusters => "cluster",
             Self::Applications => "applicationId",
             Self::Cartridges => "type",
+            Self::CartridgeGroups => "name",
             _ => "id",
         }
     }

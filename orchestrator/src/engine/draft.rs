@@ -112,8 +112,12 @@ pub(crate) fn touched(world: &World, before: &World, record: &Record) -> Touched
         | Record::ApplicationUndeployed { application }
         | Record::BurstStarted { application, .. }
         | Record::BurstEnding { application, .. }
-        | Record::BurstEnded { application, .. } => return Touched::Application(application.clone()),
+        | Record::BurstEnded { application, .. }
+        | Record::GroupInstanceStarted { application, .. }
+        | Record::GroupInstanceEnding { application, .. }
+        | Record::GroupInstanceEnded { application, .. } => return Touched::Application(application.clone()),
         Record::ClusterResized { cluster, .. }
+        | Record::PartChanged { cluster, .. }
         | Record::ClusterSizeOrdered { cluster, .. }
         | Record::MemberPlanned { cluster, .. }
         | Record::RepositoryAnnounced { cluster }

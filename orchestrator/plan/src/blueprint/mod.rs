@@ -3,6 +3,8 @@
 //!
 //! This file refuses to know how the text arrived and where it is kept.
 
+mod graph;
+mod group;
 pub mod parse;
 
 use std::collections::BTreeMap;
@@ -10,6 +12,11 @@ use std::net::IpAddr;
 
 use cartridge_protocol::{ApplicationId, CartridgeType, NetworkPartitionId, PartitionId, PolicyId, Secret};
 use serde::{Deserialize, Serialize};
+
+pub use graph::{Dependencies, TerminationBehaviour};
+pub use group::{
+    CartridgeGroup, Group, Located, MAX_CARTRIDGES, MAX_GROUP_DEPTH, MAX_GROUP_INSTANCES, MAX_GROUPS,
+};
 
 /// A packaged runtime.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -237,7 +244,7 @@ impl NetworkPartition {
     }
 }
 
-/// A blueprint. Groups of cartridges follow in their own issue: the field exists so that nothing else has to change.
+/// A blueprint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Application {
@@ -255,34 +262,12 @@ pub struct Application {
     pub property: BTreeMap<String, String>,
     /// The cartridges at the top level.
     pub cartridges: Vec<Subscription>,
-    /// What starts after what, and what ends with what; checked, not acted upon before composite applications are.
+    /// The groups at the top level.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Group>,
+    /// What starts after what, and what ends with what, at the top level.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dependencies: Option<Dependencies>,
-}
-
-/// Which components of an application start, scale and stop together.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Dependencies {
-    /// Chains of `cartridge.<alias>`: the next starts when the one before is Active. Together they form a DAG.
-    pub startup_orders: Vec<Vec<String>>,
-    /// Sets of `cartridge.<alias>` that scale by the same factor.
-    pub scaling_dependents: Vec<Vec<String>>,
-    /// What happens to the others when one fails.
-    pub termination_behaviour: TerminationBehaviour,
-}
-
-/// What happens to the other components when one becomes inactive.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TerminationBehaviour {
-    /// Nothing: only what is missing is replaced.
-    #[default]
-    TerminateNone,
-    /// Those that start after it are stopped and started again in order.
-    TerminateDependents,
-    /// All are.
-    TerminateAll,
 }
 
 /// One cartridge in an application.

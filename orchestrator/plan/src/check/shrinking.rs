@@ -24,7 +24,9 @@ fn automatic_drain<'a>(moment: &Moment<'a>) -> Option<(&'a Cluster, &'a Member)>
         .applications
         .get(&cluster.application)
         .is_some_and(|state| matches!(state.status, ApplicationStatus::Undeploying { .. }));
-    let exempt = ending || undeploying || cluster.ordered_size.is_some();
+    // What the blueprint says ends together ends at once.
+    let together = moment.world.group_is_ending(member) || moment.world.part_is_terminating(member);
+    let exempt = ending || undeploying || together || cluster.ordered_size.is_some();
     (!exempt && serves(member)).then_some((cluster, member))
 }
 
@@ -101,10 +103,19 @@ pub(super) fn ignorance(moment: &Moment<'_>) -> Result<(), Broken> {
             stands.and_then(|member| moment.world.clusters.get(&member.cluster))
         }
         Record::ClusterResized {
-            cluster, from, to, ..
+            cluster,
+            network_partition,
+            from,
+            to,
+            ..
         } if to < from => {
             let cluster = moment.world.clusters.get(cluster);
-            cluster.filter(|cluster| cluster.ordered_size.is_none() && *from <= cluster.max)
+            cluster.filter(|cluster| {
+                let most = cluster
+                    .max
+                    .saturating_mul(moment.world.copies(cluster, network_partition));
+                cluster.ordered_size.is_none() && *from <= most
+            })
         }
         _ => automatic_drain(moment).map(|(cluster, _)| cluster),
     };
@@ -127,18 +138,25 @@ pub(super) fn ignorance(moment: &Moment<'_>) -> Result<(), Broken> {
 
 /// S6: a size is at least the minimum and at most the maximum.
 pub(super) fn bounds(moment: &Moment<'_>) -> Result<(), Broken> {
-    let Record::ClusterResized { cluster, to, .. } = moment.record else {
+    let Record::ClusterResized {
+        cluster,
+        network_partition,
+        to,
+        ..
+    } = moment.record
+    else {
         return Ok(());
     };
     let Some(cluster) = moment.world.clusters.get(cluster) else {
         return Ok(());
     };
-    let fits = (cluster.min..=cluster.max).contains(to);
-    if !fits && cluster.role == Role::Application {
-        let problem = format!(
-            "{} members of {}, {} to {} may be",
-            to, cluster.id, cluster.min, cluster.max
-        );
+    let copies = moment.world.copies(cluster, network_partition);
+    let (least, most) = (
+        cluster.min.saturating_mul(copies),
+        cluster.max.saturating_mul(copies),
+    );
+    if !(least..=most).contains(to) && cluster.role == Role::Application {
+        let problem = format!("{to} members of {}, {least} to {most} may be", cluster.id);
         return Err(broken("S6 bounds", problem));
     }
     Ok(())

@@ -113,7 +113,7 @@ fn fits_before(draft: &Draft<'_>, cluster: &Cluster, size: &Size, last: usize) -
             continue;
         };
         let calm = instance.since.plus(span);
-        if slot.desired > size.layout.min {
+        if slot.desired > slot.min {
             return Err(None);
         }
         if draft.now < calm && !size.ordered {

@@ -40,6 +40,11 @@ pub(super) fn groups(world: &World, application: &ApplicationId) -> Vec<Vec<Netw
 pub(super) struct Slot {
     pub network_partition: NetworkPartitionId,
     pub desired: u32,
+    /// Fewest, in the instances of its group that stand.
+    pub min: u32,
+    /// Most, in the instances of its group that stand.
+    pub now: u32,
+    /// Most, in all instances that its group may come to have.
     pub cap: u32,
     /// In use, and not being emptied.
     pub in_use: bool,
@@ -54,12 +59,16 @@ pub(super) struct Layout {
 
 impl Layout {
     pub fn of(world: &World, cluster: &Cluster, groups: &[Vec<NetworkPartitionId>]) -> Self {
+        let most = world.most_copies(cluster);
         let slot = |np: &NetworkPartitionId| {
             let instance = cluster.instances.get(np);
+            let (copies, room) = (world.copies(cluster, np), placement::room(world, cluster, np));
             Slot {
                 network_partition: np.clone(),
                 desired: instance.map_or(0, |instance| instance.desired),
-                cap: cluster.max.min(placement::room(world, cluster, np)),
+                min: cluster.min.saturating_mul(copies),
+                now: cluster.max.saturating_mul(copies).min(room),
+                cap: cluster.max.saturating_mul(most).min(room),
                 in_use: instance.is_some_and(|instance| instance.ending.is_none()),
             }
         };
@@ -89,8 +98,8 @@ impl Layout {
     pub fn floor(&self) -> u32 {
         let in_use = |group: &&Vec<Slot>| group.iter().any(|slot| slot.in_use);
         let first = self.groups.iter().find(in_use);
-        let slots = first.map_or(0, |group| group.iter().filter(|slot| slot.in_use).count());
-        self.min.saturating_mul(u32::try_from(slots).unwrap_or(u32::MAX))
+        let slots = first.into_iter().flatten().filter(|slot| slot.in_use);
+        slots.fold(0, |sum, slot| sum.saturating_add(slot.min))
     }
 
     /// The number of members whose spreading gives what there is; the minimum that a later group has without being
@@ -107,29 +116,56 @@ impl Layout {
                 continue;
             }
             let desired: u32 = slots.iter().map(|slot| slot.desired).sum();
-            let least: u32 = slots.iter().map(|_| self.min).sum();
+            let least: u32 = slots.iter().map(|slot| slot.min).sum();
             if index > 0 && total > 0 && desired <= least {
                 break;
             }
             total = total.saturating_add(desired);
-            if slots.iter().any(|slot| slot.desired < slot.cap) {
+            if slots.iter().any(|slot| slot.desired < slot.now) {
                 break;
             }
         }
         total
     }
 
+    /// The minimum in all that is in use.
+    pub fn least(&self) -> u32 {
+        let slots = self.groups.iter().flatten().filter(|slot| slot.in_use);
+        slots.fold(0, |sum, slot| sum.saturating_add(slot.min))
+    }
+
+    /// The maximum in all that is in use, in the instances that stand.
+    pub fn most(&self) -> u32 {
+        let slots = self.groups.iter().flatten().filter(|slot| slot.in_use);
+        slots.fold(0, |sum, slot| sum.saturating_add(slot.now))
+    }
+
+    /// The slot of a network partition in use.
+    pub fn slot(&self, np: &NetworkPartitionId) -> Option<&Slot> {
+        let mut slots = self.groups.iter().flatten().filter(|slot| slot.in_use);
+        slots.find(|slot| slot.network_partition == *np)
+    }
+
     /// How `total` members are spread over what is in use: group by group, evenly within a group, at least the
     /// minimum everywhere.
     pub fn spread(&self, total: u32) -> Vec<(NetworkPartitionId, u32)> {
+        self.spread_up_to(total, |slot| slot.now)
+    }
+
+    /// The same as if all instances of its group stood that may come to stand.
+    pub fn wish(&self, total: u32) -> Vec<(NetworkPartitionId, u32)> {
+        self.spread_up_to(total, |slot| slot.cap)
+    }
+
+    fn spread_up_to(&self, total: u32, cap: impl Fn(&Slot) -> u32) -> Vec<(NetworkPartitionId, u32)> {
         let mut rest = total;
         let mut spread = Vec::new();
         for group in &self.groups {
             let slots: Vec<&Slot> = group.iter().filter(|slot| slot.in_use).collect();
-            let mut sizes: Vec<u32> = slots.iter().map(|_| self.min).collect();
+            let mut sizes: Vec<u32> = slots.iter().map(|slot| slot.min).collect();
             rest = rest.saturating_sub(sizes.iter().sum());
             while rest > 0 {
-                let open = (0..slots.len()).filter(|at| sizes[*at] < slots[*at].cap);
+                let open = (0..slots.len()).filter(|at| sizes[*at] < cap(slots[*at]));
                 let Some(smallest) = open.min_by_key(|at| (sizes[*at], *at)) else {
                     break;
                 };

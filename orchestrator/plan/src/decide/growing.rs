@@ -6,6 +6,7 @@ use cartridge_protocol::{ApplicationId, ClusterId, NetworkPartitionId};
 
 use super::draft::Draft;
 use super::limits;
+use super::parts::{self, Share};
 use crate::placement;
 use crate::record::Record;
 use crate::world::{Role, World};
@@ -25,17 +26,27 @@ pub(super) fn decide(draft: &mut Draft<'_>, application: &ApplicationId) {
             .filter(|(_, instance)| instance.ending.is_none());
         let places: Vec<NetworkPartitionId> = stand.map(|(np, _)| np.clone()).collect();
         for np in places {
-            fill(draft, &id, &np);
+            for part in parts::shares(draft.world(), &id, &np) {
+                fill(draft, &id, &np, &part);
+            }
         }
     }
 }
 
 /// Plans members there until none is missing or there is no room.
-fn fill(draft: &mut Draft<'_>, id: &ClusterId, np: &NetworkPartitionId) {
-    let Some((have, desired)) = standing(draft.world(), id, np) else {
+fn fill(draft: &mut Draft<'_>, id: &ClusterId, np: &NetworkPartitionId, part: &Share) {
+    let Some((have, missing)) = standing(draft.world(), id, np, part) else {
         return;
     };
+    let desired = part.desired.min(have.saturating_add(missing));
     if have >= desired || waits(draft, id, np) {
+        return;
+    }
+    if let Some(reason) = &part.held {
+        draft.note(
+            id,
+            format!("{} members are missing in {np}: {reason}", desired - have),
+        );
         return;
     }
     for number in have..desired {
@@ -59,22 +70,28 @@ fn fill(draft: &mut Draft<'_>, id: &ClusterId, np: &NetworkPartitionId) {
             cluster: id.clone(),
             network_partition: np.clone(),
             partition,
-            reason: format!("{number} of {desired} members stand in {np}"),
+            group_instance: part.number,
+            reason: format!("{number} of {desired} members stand in {np}{}", part.of_group),
         });
     }
 }
 
-/// Members there that are to stay, and how many there should be.
-fn standing(world: &World, id: &ClusterId, np: &NetworkPartitionId) -> Option<(u32, u32)> {
+/// Members of a part that are to stay, and how many the cluster lacks there in all.
+fn standing(world: &World, id: &ClusterId, np: &NetworkPartitionId, part: &Share) -> Option<(u32, u32)> {
     let cluster = world.clusters.get(id)?;
     let desired = cluster.instances.get(np)?.desired;
     // A balancer's ports are free only when nothing is left of the one before.
     let counts = |leaving: bool| !leaving || matches!(cluster.role, Role::Balancer { .. });
-    let have = world
-        .members_in(cluster, np)
-        .filter(|member| counts(member.phase.is_leaving()))
+    let stay = || {
+        world
+            .members_in(cluster, np)
+            .filter(|member| counts(member.phase.is_leaving()))
+    };
+    let own = stay()
+        .filter(|member| member.group_instance == part.number)
         .count();
-    Some((u32::try_from(have).unwrap_or(u32::MAX), desired))
+    let all = u32::try_from(stay().count()).unwrap_or(u32::MAX);
+    Some((u32::try_from(own).ok()?, desired.saturating_sub(all)))
 }
 
 /// Starts that failed in a row make the next one wait.

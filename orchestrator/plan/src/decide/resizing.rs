@@ -24,8 +24,11 @@ pub(super) fn decide(draft: &mut Draft<'_>, application: &ApplicationId, sizes: 
             .into_iter()
             .filter_map(|(np, to)| {
                 let from = cluster.instances.get(&np).map_or(0, |instance| instance.desired);
-                let frozen = to < from && size.frozen && from <= cluster.max;
-                (to != from && !frozen).then(|| resize(id, np, (from, to), size))
+                let copies = draft.world().copies(cluster, &np);
+                let most = cluster.max.saturating_mul(copies);
+                let frozen = to < from && size.frozen && from <= most;
+                let least = layout.slot(&np).map_or(0, |slot| slot.min);
+                (to != from && !frozen).then(|| resize(id, np, (from, to), least, size))
             })
             .collect();
         draft.extend(resized);
@@ -36,9 +39,10 @@ fn resize(
     cluster: &ClusterId,
     network_partition: cartridge_protocol::NetworkPartitionId,
     (from, to): (u32, u32),
+    least: u32,
     size: &Size,
 ) -> Record {
-    let least = to <= size.layout.min && !size.ordered;
+    let least = to <= least && !size.ordered;
     Record::ClusterResized {
         cluster: cluster.clone(),
         network_partition,

@@ -8,6 +8,7 @@ use cartridge_protocol::{ApplicationId, ClusterId, Millis, NetworkPartitionId};
 use super::draft::Draft;
 use super::hearing;
 use super::limits::{BUDGET_SPAN, budget};
+use super::parts::{self, Share};
 use crate::placement;
 use crate::record::Record;
 use crate::world::{Cluster, Member, MemberPhase, Role, World};
@@ -30,13 +31,15 @@ pub(super) fn decide(draft: &mut Draft<'_>, application: &ApplicationId) {
             .filter(|(_, instance)| instance.ending.is_none());
         let places: Vec<NetworkPartitionId> = stand.map(|(np, _)| np.clone()).collect();
         for np in places {
-            trim(draft, &id, &np);
+            for part in parts::shares(draft.world(), &id, &np) {
+                trim(draft, &id, &np, &part);
+            }
         }
     }
 }
 
-fn trim(draft: &mut Draft<'_>, id: &ClusterId, np: &NetworkPartitionId) {
-    while let Some(member) = surplus(draft, id, np) {
+fn trim(draft: &mut Draft<'_>, id: &ClusterId, np: &NetworkPartitionId, part: &Share) {
+    while let Some(member) = surplus(draft, id, np, part) {
         if member.phase.serves()
             && let Err(hindrance) = may_take(draft, id, &member)
         {
@@ -52,18 +55,27 @@ fn trim(draft: &mut Draft<'_>, id: &ClusterId, np: &NetworkPartitionId) {
 }
 
 /// The member that goes first, if there is one too many.
-fn surplus(draft: &Draft<'_>, id: &ClusterId, np: &NetworkPartitionId) -> Option<Member> {
+fn surplus(draft: &Draft<'_>, id: &ClusterId, np: &NetworkPartitionId, part: &Share) -> Option<Member> {
     let world = draft.world();
     let cluster = world.clusters.get(id)?;
+    let here = |member: &Member| member.group_instance == part.number;
+    let stay = || {
+        world
+            .members_in(cluster, np)
+            .filter(|member| !member.phase.is_leaving())
+    };
     let desired = cluster.instances.get(np)?.desired as usize;
-    let stay = world
-        .members_in(cluster, np)
-        .filter(|member| !member.phase.is_leaving())
-        .count();
-    if stay <= desired {
+    let (own, all) = (stay().filter(|member| here(member)).count(), stay().count());
+    // Parts may differ, as long as each has its minimum: nobody is stopped only to be started elsewhere.
+    let short = |number: u32| {
+        let there = stay().filter(|member| member.group_instance == number).count();
+        there < cluster.min as usize
+    };
+    let needed_elsewhere = all == desired && world.parts(cluster, np).into_iter().any(short);
+    if own <= part.desired as usize || !(all > desired || needed_elsewhere) {
         return None;
     }
-    let victim = placement::victim(world, draft.seen, cluster, np)?;
+    let victim = placement::victim_of(world, draft.seen, cluster, np, here)?;
     world.members.get(&victim).cloned()
 }
 
@@ -99,7 +111,7 @@ fn may_take(draft: &mut Draft<'_>, id: &ClusterId, member: &Member) -> Result<()
     }
 }
 
-fn is_last_endpoint(world: &World, cluster: &Cluster, member: &Member) -> bool {
+pub(super) fn is_last_endpoint(world: &World, cluster: &Cluster, member: &Member) -> bool {
     let other = |m: &Member| m.id != member.id && m.phase == MemberPhase::Active;
     !world.members_in(cluster, &member.network_partition).any(other)
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cartridge_protocol::ClusterId;
 
-use super::{Code, Mode, Refusal, deploy, put};
+use super::{Code, Mode, Refusal, definitions, deploy, put};
 use crate::blueprint::{Application, Repository};
 use crate::record::Record;
 use crate::world::{ApplicationState, ApplicationStatus, World};
@@ -21,11 +21,12 @@ pub(super) fn put(
     expected_revision: Option<u64>,
     mode: Mode,
 ) -> Result<Vec<Record>, Refusal> {
-    for subscription in &mut blueprint.cartridges {
+    blueprint.each_subscription(|subscription| {
         if let Some(repository) = &mut subscription.artifact_repository {
             repository.repo_password = None;
         }
-    }
+    });
+    let undefined = definitions::take_over(world, &mut blueprint);
     let id = blueprint.application_id.clone();
     let present = world.applications.get(&id);
     let before = present.map(|state| &state.blueprint);
@@ -41,7 +42,10 @@ pub(super) fn put(
     if let Some(state) = present {
         may_change(state, &blueprint)?;
     }
-    Refusal::of(Code::Invalid, references(world, &blueprint))?;
+    let mut faults = undefined;
+    faults.extend(definitions::instances(&blueprint));
+    faults.extend(references(world, &blueprint));
+    Refusal::of(Code::Invalid, faults)?;
 
     let mut records: Vec<Record> = seals(world, &blueprint, before, sealed)?;
     if changed {
@@ -91,9 +95,17 @@ fn may_change(state: &ApplicationState, blueprint: &Application) -> Result<(), R
         ApplicationStatus::Deployed { .. } => {}
     }
     let structure = |application: &Application| -> BTreeSet<String> {
-        let pairs = application.cartridges.iter();
+        let pairs = application.located().into_iter();
         pairs
-            .map(|s| format!("{} ({})", s.alias, s.cartridge_type))
+            .map(|found| {
+                let one = found.subscription;
+                let path: String = found
+                    .groups
+                    .iter()
+                    .map(|group| format!(" in {}", group.alias))
+                    .collect();
+                format!("{} ({}){path}", one.alias, one.cartridge_type)
+            })
             .collect()
     };
     let (now, then) = (structure(&state.blueprint), structure(blueprint));
@@ -116,8 +128,8 @@ fn may_change(state: &ApplicationState, blueprint: &Application) -> Result<(), R
 /// What the blueprint names and does not exist, and names that become too long together.
 fn references(world: &World, blueprint: &Application) -> Vec<(String, String)> {
     let mut faults = Vec::new();
-    for (i, subscription) in blueprint.cartridges.iter().enumerate() {
-        let path = format!("components.cartridges[{i}]");
+    for located in blueprint.located() {
+        let (subscription, path) = (located.subscription, &located.field);
         if !world.cartridges.contains_key(&subscription.cartridge_type) {
             let message = format!("there is no cartridge {:?}", subscription.cartridge_type.as_str());
             faults.push((format!("{path}.type"), message));
@@ -156,8 +168,8 @@ fn seals(
     sealed: &BTreeMap<String, String>,
 ) -> Result<Vec<Record>, Refusal> {
     let repository = |application: &'_ Application, alias: &str| -> Option<Repository> {
-        let mut subscriptions = application.cartridges.iter();
-        subscriptions
+        application
+            .subscriptions()
             .find(|s| s.alias == alias)
             .and_then(|s| s.artifact_repository.clone())
     };

@@ -139,7 +139,7 @@ fn misfits(world: &World, application: &Application, policy: &ApplicationPolicy)
             faults.push(("policy".to_owned(), message));
             continue;
         }
-        for subscription in &application.cartridges {
+        for subscription in application.subscriptions() {
             let id = &subscription.deployment_policy;
             let allowed = world.deployment_policies.get(id).is_some_and(|policy| {
                 policy
@@ -206,8 +206,7 @@ fn listeners(
     policy: &ApplicationPolicy,
 ) -> BTreeSet<(std::net::IpAddr, u16)> {
     let ports: BTreeSet<u16> = application
-        .cartridges
-        .iter()
+        .subscriptions()
         .filter_map(|subscription| world.cartridges.get(&subscription.cartridge_type))
         .flat_map(|cartridge| &cartridge.port_mapping)
         .map(|mapping| mapping.proxy_port)

@@ -5,7 +5,7 @@
 use cartridge_protocol::{ApplicationId, CartridgeType, NetworkPartitionId, PolicyId};
 
 use super::{Code, Refusal};
-use crate::blueprint::Subscription;
+use crate::blueprint::{CartridgeGroup, Subscription};
 use crate::record::Record;
 use crate::world::{ApplicationStatus, World};
 
@@ -36,16 +36,24 @@ fn unused(user: Option<String>, what: &str, id: &str) -> Result<(), Refusal> {
 /// The application with a cartridge for which this holds.
 fn application_with(world: &World, uses: impl Fn(&Subscription) -> bool) -> Option<String> {
     let mut states = world.applications.values();
-    let state = states.find(|state| state.blueprint.cartridges.iter().any(&uses))?;
+    let state = states.find(|state| state.blueprint.subscriptions().any(&uses))?;
     Some(format!(
         "application {:?}",
         state.blueprint.application_id.as_str()
     ))
 }
 
+fn holds(group: &CartridgeGroup, cartridge: &CartridgeType) -> bool {
+    group.cartridges.contains(cartridge) || group.groups.iter().any(|inner| holds(inner, cartridge))
+}
+
 pub(super) fn cartridge(world: &World, id: CartridgeType) -> Answer {
     exists(world.cartridges.contains_key(&id), "cartridge", id.as_str())?;
-    let user = application_with(world, |s| s.cartridge_type == id);
+    let user = application_with(world, |s| s.cartridge_type == id).or_else(|| {
+        let mut groups = world.cartridge_groups.values();
+        let group = groups.find(|group| holds(group, &id))?;
+        Some(format!("cartridge group {:?}", group.name.as_str()))
+    });
     unused(user, "cartridge", id.as_str())?;
     Ok(vec![Record::CartridgeRemoved { cartridge_type: id }])
 }

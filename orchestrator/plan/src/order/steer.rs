@@ -50,7 +50,8 @@ pub(super) fn scale(world: &World, id: ClusterId, size: Option<u32>, by: &str) -
     }
     if let Some(size) = size {
         let places = network_partitions(world, cluster);
-        let most = cluster.max.saturating_mul(places);
+        let each = cluster.max.saturating_mul(world.most_copies(cluster));
+        let most = each.saturating_mul(places);
         if size < cluster.min || size > most {
             let message = format!(
                 "size: must be from {} (cartridgeMin) to {most} (cartridgeMax {} in {places} network partitions), \

@@ -1,5 +1,6 @@
 //! Orders against a world that is built by orders.
 
+mod groups;
 mod steering;
 
 use cartridge_protocol::Millis;

@@ -66,6 +66,7 @@ fn partition(i: usize) -> PartitionId {
 fn add(world: &mut World, cluster: &ClusterId, number: u64, place: PartitionId, phase: MemberPhase) {
     let id = cluster.member(number).unwrap();
     let member = Member {
+        group_instance: 0,
         id: id.clone(),
         incarnation: 1,
         cluster: cluster.clone(),

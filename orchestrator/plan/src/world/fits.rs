@@ -84,6 +84,10 @@ impl World {
             Record::BurstStarted { .. } | Record::BurstEnding { .. } | Record::BurstEnded { .. } => {
                 self.burst_fits(record)
             }
+            Record::GroupInstanceStarted { .. }
+            | Record::GroupInstanceEnding { .. }
+            | Record::GroupInstanceEnded { .. }
+            | Record::PartChanged { .. } => self.group_fits(record),
             Record::ClusterResized {
                 cluster,
                 network_partition,
@@ -197,6 +201,7 @@ impl World {
             incarnation,
             cluster,
             network_partition,
+            group_instance,
             ..
         } = record
         else {
@@ -205,6 +210,13 @@ impl World {
         let instances = self.known_cluster(cluster)?;
         demand(instances.contains_key(network_partition), || {
             format!("{cluster} does not use {network_partition}")
+        })?;
+        let parts = self
+            .clusters
+            .get(cluster)
+            .map(|cluster| self.parts(cluster, network_partition));
+        demand(parts.is_some_and(|parts| parts.contains(group_instance)), || {
+            format!("the group of {cluster} has no instance {group_instance} in {network_partition}")
         })?;
         let next = self
             .clusters

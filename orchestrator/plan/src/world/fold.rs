@@ -69,6 +69,10 @@ impl World {
             | Record::ClusterResized { .. }
             | Record::ClusterSizeOrdered { .. }
             | Record::RepositoryAnnounced { .. } => self.change_cluster(record, now),
+            Record::GroupInstanceStarted { .. }
+            | Record::GroupInstanceEnding { .. }
+            | Record::GroupInstanceEnded { .. }
+            | Record::PartChanged { .. } => self.change_group(record),
             Record::ReleaseProposed { .. }
             | Record::ReleaseAccepted { .. }
             | Record::ReleaseRejected { .. }
@@ -96,6 +100,13 @@ impl World {
             }
             Record::CartridgeRemoved { cartridge_type } => {
                 self.cartridges.remove(cartridge_type);
+            }
+            Record::CartridgeGroupPut(group) => {
+                self.cartridge_groups
+                    .insert(group.name.clone(), (**group).clone());
+            }
+            Record::CartridgeGroupRemoved { name } => {
+                self.cartridge_groups.remove(name);
             }
             Record::AutoscalingPolicyPut(policy) => {
                 self.autoscaling_policies
@@ -142,17 +153,19 @@ impl World {
         match record {
             Record::ApplicationPut(blueprint) => {
                 let mut blueprint = (**blueprint).clone();
-                for subscription in &mut blueprint.cartridges {
+                blueprint.each_subscription(|subscription| {
                     if let Some(repository) = &mut subscription.artifact_repository {
                         repository.repo_password = None;
                     }
-                }
+                });
                 let id = blueprint.application_id.clone();
                 let before = self.applications.remove(&id);
+                let groups = before.as_ref().map(|before| before.groups.clone());
                 let state = ApplicationState {
                     blueprint,
                     status: before.map_or(ApplicationStatus::Created, |before| before.status.clone()),
                     revision,
+                    groups: groups.unwrap_or_default(),
                 };
                 let runs = state.status != ApplicationStatus::Created;
                 self.applications.insert(id.clone(), state);
@@ -187,6 +200,9 @@ impl World {
                     self.retired.insert(cluster.id.clone(), cluster.next_member);
                 }
                 self.clusters.retain(|_, cluster| !gone(cluster));
+                if let Some(state) = self.applications.get_mut(application) {
+                    state.groups.clear();
+                }
             }
             other => unreachable!("no application record: {other:?}"),
         }
@@ -251,6 +267,10 @@ impl World {
                     cluster.instances.remove(network_partition);
                     cluster.revision = revision;
                 });
+                let state = self.applications.get_mut(application);
+                if let Some(state) = state.filter(|state| state.groups.contains_key(network_partition)) {
+                    state.groups.remove(network_partition);
+                }
             }
             Record::ClusterResized {
                 cluster,
@@ -299,6 +319,7 @@ impl ClusterInstance {
             ending: None,
             failures: 0,
             failed: Millis::ZERO,
+            parts: std::collections::BTreeMap::new(),
         }
     }
 }

@@ -30,7 +30,8 @@ impl World {
         let Some(state) = self.applications.get(application) else {
             return;
         };
-        for subscription in &state.blueprint.cartridges {
+        for located in state.blueprint.located() {
+            let subscription = located.subscription;
             let Ok(id) = ClusterId::of(application, &subscription.alias, &subscription.cartridge_type) else {
                 continue; // admission refuses such names
             };
@@ -54,6 +55,7 @@ impl World {
                 host,
             };
             describe(cluster, subscription, &name);
+            cluster.group = located.groups.last().map(|group| group.alias.clone());
             cluster.revision = revision;
             cluster.told = revision;
         }
@@ -139,6 +141,7 @@ fn blank(
         id,
         application: application.clone(),
         alias: alias.to_owned(),
+        group: None,
         cartridge: cartridge.clone(),
         role: Role::Application,
         autoscaling_policy: None,

@@ -67,6 +67,7 @@ impl World {
             cluster,
             network_partition,
             partition,
+            group_instance,
             ..
         } = record
         else {
@@ -78,6 +79,7 @@ impl World {
             cluster: cluster.clone(),
             network_partition: network_partition.clone(),
             partition: partition.clone(),
+            group_instance: *group_instance,
             phase: MemberPhase::Planned { attempts: 0 },
             since: now,
             activated: None,

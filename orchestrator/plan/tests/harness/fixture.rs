@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use cartridge_orchestrator_plan::blueprint::{
-    Application, ApplicationPolicy, AutoscalingPolicy, Cartridge, DeploymentNetworkPartition,
-    DeploymentPartition, DeploymentPolicy, NetworkPartition, NetworkPartitionAlgorithm, OnRelease, Partition,
-    PartitionAlgorithm, PortMapping, Repository, Subscription,
+    Application, ApplicationPolicy, AutoscalingPolicy, Cartridge, Dependencies, DeploymentNetworkPartition,
+    DeploymentPartition, DeploymentPolicy, Group, NetworkPartition, NetworkPartitionAlgorithm, OnRelease,
+    Partition, PartitionAlgorithm, PortMapping, Repository, Subscription, TerminationBehaviour,
 };
 use cartridge_orchestrator_plan::record::Record;
 use cartridge_protocol::{
-    ApplicationId, CartridgeType, ClusterId, CommitId, NetworkPartitionId, PartitionId, PolicyId,
+    ApplicationId, CartridgeType, ClusterId, CommitId, GroupName, NetworkPartitionId, PartitionId, PolicyId,
 };
 
 /// What differs between tests.
@@ -25,6 +25,19 @@ pub struct Shape {
     pub network_partitions: usize,
     pub requests_in_flight: Option<f64>,
     pub stabilization_seconds: f64,
+    /// Not one cartridge, but `db`, then the group `front` of `web` and the group `side` of `mem` in it.
+    pub composite: Option<Composite>,
+}
+
+/// What differs between composite applications.
+#[derive(Clone, Copy, Debug)]
+pub struct Composite {
+    /// Of the application and of both groups.
+    pub behaviour: TerminationBehaviour,
+    /// Most instances of `front`, and of `side` in each.
+    pub instances: u32,
+    /// `web` and the instances of `side` grow by one factor; so do `db` and those of `front`.
+    pub dependents: bool,
 }
 
 impl Default for Shape {
@@ -39,6 +52,7 @@ impl Default for Shape {
             network_partitions: 2,
             requests_in_flight: Some(10.0),
             stabilization_seconds: 20.0,
+            composite: None,
         }
     }
 }
@@ -163,7 +177,7 @@ fn deployment_policy(shape: &Shape) -> DeploymentPolicy {
 }
 
 fn application(shape: &Shape) -> Application {
-    Application {
+    let mut application = Application {
         application_id: app(),
         alias: "shop".into(),
         name: "Shop".into(),
@@ -171,21 +185,68 @@ fn application(shape: &Shape) -> Application {
         multi_tenant: false,
         property: BTreeMap::new(),
         dependencies: None,
-        cartridges: vec![Subscription {
-            cartridge_type: CartridgeType::new("php").unwrap(),
-            cartridge_min: shape.min,
-            cartridge_max: shape.max,
-            alias: "web".into(),
-            autoscaling_policy: policy("scale"),
-            deployment_policy: policy("places"),
-            artifact_repository: shape.repository.then(|| Repository {
-                repo_url: "http://git.example/shop.git".into(),
-                branch: "main".into(),
-                repo_username: None,
-                repo_password: None,
-                poll_seconds: 3,
-            }),
-            property: BTreeMap::new(),
-        }],
+        groups: Vec::new(),
+        cartridges: vec![subscription(shape, "web")],
+    };
+    if let Some(composite) = &shape.composite {
+        let web = std::mem::replace(&mut application.cartridges, vec![subscription(shape, "db")]);
+        application.dependencies = Some(dependencies(composite, ["cartridge.db", "group.front"]));
+        application.groups = vec![group(
+            composite,
+            "front",
+            web,
+            vec![group(
+                composite,
+                "side",
+                vec![subscription(shape, "mem")],
+                Vec::new(),
+            )],
+        )];
+        application.groups[0].dependencies = Some(dependencies(composite, ["cartridge.web", "group.side"]));
+    }
+    application
+}
+
+fn dependencies(composite: &Composite, chain: [&str; 2]) -> Dependencies {
+    let chain: Vec<String> = chain.map(str::to_owned).to_vec();
+    Dependencies {
+        startup_orders: vec![chain.clone()],
+        scaling_dependents: composite.dependents.then_some(chain).into_iter().collect(),
+        termination_behaviour: composite.behaviour,
+    }
+}
+
+fn group(composite: &Composite, alias: &str, cartridges: Vec<Subscription>, groups: Vec<Group>) -> Group {
+    Group {
+        name: GroupName::new(alias).unwrap(),
+        alias: alias.into(),
+        min_instances: 1,
+        max_instances: composite.instances,
+        deployment_policy: None,
+        cartridges,
+        groups,
+        dependencies: Some(Dependencies {
+            termination_behaviour: composite.behaviour,
+            ..Dependencies::default()
+        }),
+    }
+}
+
+fn subscription(shape: &Shape, alias: &str) -> Subscription {
+    Subscription {
+        cartridge_type: CartridgeType::new("php").unwrap(),
+        cartridge_min: shape.min,
+        cartridge_max: shape.max,
+        alias: alias.into(),
+        autoscaling_policy: policy("scale"),
+        deployment_policy: policy("places"),
+        artifact_repository: (shape.repository && alias == "web").then(|| Repository {
+            repo_url: "http://git.example/shop.git".into(),
+            branch: "main".into(),
+            repo_username: None,
+            repo_password: None,
+            poll_seconds: 3,
+        }),
+        property: BTreeMap::new(),
     }
 }

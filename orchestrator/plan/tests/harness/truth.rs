@@ -35,13 +35,19 @@ fn bounds(sim: &Sim) {
                 .members_in(cluster, np)
                 .filter(|member| !member.phase.is_leaving())
                 .count();
+            let copies = world.copies(cluster, np);
+            let standing = match &cluster.group {
+                None => 1,
+                // Those of an instance that is being emptied leave in the next second.
+                Some(alias) => world.group_instances(&cluster.application, np, alias).count(),
+            };
             assert!(
-                stay <= cluster.max as usize,
+                stay <= cluster.max as usize * standing.max(1),
                 "{stay} members of {} in {np}",
                 cluster.id
             );
             if !world.is_undeploying(&cluster.application) && instance.ending.is_none() {
-                let within = (cluster.min..=cluster.max).contains(&instance.desired);
+                let within = (cluster.min * copies..=cluster.max * copies).contains(&instance.desired);
                 assert!(
                     within,
                     "{} members of {} are wanted in {np}",

@@ -3,9 +3,10 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+use cartridge_orchestrator_plan::blueprint::TerminationBehaviour;
 use cartridge_orchestrator_plan::world::{MemberPhase, Role};
 use harness::Chance;
-use harness::fixture::Shape;
+use harness::fixture::{Composite, Shape};
 use harness::provisioner::Trouble;
 use harness::sim::{Faults, Sim};
 use harness::truth;
@@ -27,6 +28,26 @@ fn shape(chance: &mut Chance) -> Shape {
         network_partitions: 1 + chance.below(3) as usize,
         requests_in_flight: Some(10.0),
         stabilization_seconds: 20.0,
+        composite: None,
+    }
+}
+
+/// A composite application of any kind.
+fn composite(chance: &mut Chance) -> Shape {
+    let behaviours = [
+        TerminationBehaviour::TerminateNone,
+        TerminationBehaviour::TerminateDependents,
+        TerminationBehaviour::TerminateAll,
+    ];
+    let composite = Composite {
+        behaviour: behaviours[chance.below(3) as usize],
+        instances: 1 + chance.below(3) as u32,
+        dependents: chance.per_mille(500),
+    };
+    Shape {
+        composite: Some(composite),
+        partition_max: 6 + chance.below(20) as u32,
+        ..shape(chance)
     }
 }
 
@@ -56,7 +77,7 @@ fn faults(chance: &mut Chance) -> Faults {
 }
 
 /// Lives through the faults, then through quiet until nothing moves; gives the trace hash.
-fn run(seed: u64) -> u64 {
+fn run(seed: u64, shape: fn(&mut Chance) -> Shape) -> u64 {
     let mut chance = Chance::new(seed);
     let mut sim = Sim::new(&shape(&mut chance), chance.next());
     sim.faults = faults(&mut chance);
@@ -139,12 +160,25 @@ fn seeds() -> u64 {
 
 #[test]
 fn whatever_goes_wrong_invariants_hold_and_all_comes_to_rest() {
+    search(seeds(), shape);
+}
+
+#[test]
+fn whatever_goes_wrong_composite_applications_come_to_rest_too() {
+    search(seeds() / 2, composite);
+}
+
+fn search(seeds: u64, shape: fn(&mut Chance) -> Shape) {
     const WORKERS: u64 = 2;
-    let seeds = seeds();
     let share = |worker: u64| (worker..seeds).step_by(WORKERS as usize);
     let failing: Vec<u64> = std::thread::scope(|scope| {
-        let search =
-            |worker| scope.spawn(move || share(worker).filter(|seed| fails(*seed)).collect::<Vec<_>>());
+        let search = |worker| {
+            scope.spawn(move || {
+                share(worker)
+                    .filter(|seed| fails(*seed, shape))
+                    .collect::<Vec<_>>()
+            })
+        };
         let workers: Vec<_> = (0..WORKERS).map(search).collect();
         workers
             .into_iter()
@@ -157,14 +191,18 @@ fn whatever_goes_wrong_invariants_hold_and_all_comes_to_rest() {
 /// Each of these once found a fault.
 const FOUND: [u64; 8] = [158, 339, 1215, 1622, 1893, 2030, 2093, 2127];
 
+/// The same of composite applications.
+const FOUND_COMPOSITE: [u64; 7] = [4, 25, 39, 84, 96, 113, 1060];
+
 #[test]
 fn seeds_that_once_failed_hold() {
-    let failing: Vec<u64> = FOUND.into_iter().filter(|seed| fails(*seed)).collect();
+    let mut failing: Vec<u64> = FOUND.into_iter().filter(|seed| fails(*seed, shape)).collect();
+    failing.extend(FOUND_COMPOSITE.into_iter().filter(|seed| fails(*seed, composite)));
     assert!(failing.is_empty(), "these seeds fail, see above: {failing:?}");
 }
 
-fn fails(seed: u64) -> bool {
-    let failed = std::panic::catch_unwind(|| run(seed)).is_err();
+fn fails(seed: u64, shape: fn(&mut Chance) -> Shape) -> bool {
+    let failed = std::panic::catch_unwind(|| run(seed, shape)).is_err();
     if failed {
         eprintln!("^ seed {seed}");
     }
@@ -174,6 +212,7 @@ fn fails(seed: u64) -> bool {
 #[test]
 fn the_same_seed_gives_the_same_journal() {
     for seed in [1, 7, 42] {
-        assert_eq!(run(seed), run(seed));
+        assert_eq!(run(seed, shape), run(seed, shape));
+        assert_eq!(run(seed, composite), run(seed, composite));
     }
 }

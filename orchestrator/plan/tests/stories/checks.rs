@@ -95,6 +95,7 @@ fn sizes_out_of_bounds_and_surplus_members_are_refused() {
     assert_eq!(refused(&sim, vec![resize(2, 5)]), "S6 bounds");
     assert_eq!(refused(&sim, vec![resize(2, 4)]), "");
     let planned = Record::MemberPlanned {
+        group_instance: 0,
         member: member(3),
         incarnation: 1,
         cluster: fixture::cluster(),

@@ -10,6 +10,7 @@ mod checks;
 mod cost;
 mod deaths;
 mod floods;
+mod groups;
 mod lives;
 mod orders;
 mod phases;

@@ -85,6 +85,7 @@ fn after(path: &[&str]) -> World {
     assert!(apply(
         &mut world,
         Record::MemberPlanned {
+            group_instance: 0,
             member: id(),
             incarnation: 1,
             cluster: fixture::cluster(),

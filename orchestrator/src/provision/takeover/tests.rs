@@ -40,6 +40,7 @@ fn world() -> World {
         apply(
             &mut world,
             Record::MemberPlanned {
+                group_instance: 0,
                 member: member.clone(),
                 incarnation,
                 cluster: cluster.clone(),

@@ -1,13 +1,13 @@
 //! Reads what starts, scales and ends together. It refuses to know how that is done.
 //!
-//! Startup orders may form any graph without cycles (Stratos accepted trees only).
+//! Startup orders may form any graph without cycles; a cycle is named.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
 use super::read::{Object, Reader, TEXT};
-use crate::blueprint::{Dependencies, Subscription, TerminationBehaviour};
+use crate::blueprint::{Dependencies, TerminationBehaviour};
 
 const FIELDS: &[&str] = &[
     "startupOrders",
@@ -18,42 +18,55 @@ const FIELDS: &[&str] = &[
 const CHAIN: &[&str] = &["aliases"];
 const CHAINS: usize = 256;
 
-pub(super) fn read(
-    reader: &mut Reader,
-    components: &Object<'_>,
-    application: &str,
-    cartridges: &[Subscription],
-) -> Option<Dependencies> {
-    let object = reader.child(components, "dependencies", FIELDS)?;
-    let known: BTreeSet<String> = cartridges
-        .iter()
-        .map(|s| format!("cartridge.{}", s.alias))
-        .collect();
+/// Where dependencies stand.
+pub(super) struct Level<'a> {
+    /// `application` or `group`.
+    pub kind: &'static str,
+    /// Its id or alias.
+    pub name: &'a str,
+    /// What they may name; None: not known yet.
+    pub known: Option<&'a BTreeSet<String>>,
+}
+
+/// Reads the field `dependencies`.
+pub(super) fn read(reader: &mut Reader, owner: &Object<'_>, level: &Level<'_>) -> Option<Dependencies> {
+    let object = reader.child(owner, "dependencies", FIELDS)?;
     let words = [
         ("terminate-none", TerminationBehaviour::TerminateNone),
         ("terminate-dependents", TerminationBehaviour::TerminateDependents),
         ("terminate-all", TerminationBehaviour::TerminateAll),
         ("", TerminationBehaviour::TerminateNone),
     ];
-    let behaviour = reader.word(&object, "terminationBehaviour", &words);
-    let startup = |alias: &str| {
+    let spelling = match object.get("terminationBehaviour") {
+        Some(_) => "terminationBehaviour",
+        None => "terminationBehavior",
+    };
+    let behaviour = reader.word(&object, spelling, &words);
+    let startup = |alias: &str| not_there(level.kind, level.name, alias);
+    let scaling = |_: &str| {
         format!(
-            "The startup-order defined in the [application] {application} is not correct. [startup-order-alias] \
-             {alias} is not there in the application."
+            "names no component of this {}; `cartridge.<alias>` or `group.<alias>` is expected",
+            level.kind
         )
     };
-    let scaling =
-        |_: &str| "names no component of this application; `cartridge.<alias>` is expected".to_owned();
     let dependencies = Dependencies {
-        startup_orders: chains(reader, &object, "startupOrders", &known, &startup),
-        scaling_dependents: chains(reader, &object, "scalingDependents", &known, &scaling),
+        startup_orders: chains(reader, &object, "startupOrders", level.known, &startup),
+        scaling_dependents: chains(reader, &object, "scalingDependents", level.known, &scaling),
         termination_behaviour: behaviour.unwrap_or_default(),
     };
-    if let Some(cycle) = cycle(&dependencies.startup_orders) {
+    if let Some(cycle) = dependencies.cycle() {
         let message = format!("has a cycle: {}", cycle.join(" → "));
         reader.fault(&object.path("startupOrders"), None, message);
     }
     Some(dependencies)
+}
+
+/// In the words that Stratos's clients compare.
+pub fn not_there(kind: &str, name: &str, alias: &str) -> String {
+    format!(
+        "The startup-order defined in the [{kind}] {name} is not correct. [startup-order-alias] {alias} is not there \
+         in the {kind}."
+    )
 }
 
 /// Lists of aliases; several may be joined by commas in one text, as one of Stratos's samples does.
@@ -61,7 +74,7 @@ fn chains(
     reader: &mut Reader,
     object: &Object<'_>,
     field: &str,
-    known: &BTreeSet<String>,
+    known: Option<&BTreeSet<String>>,
     unknown: &dyn Fn(&str) -> String,
 ) -> Vec<Vec<String>> {
     let mut found = Vec::new();
@@ -75,7 +88,11 @@ fn chains(
                 continue;
             };
             for alias in text.split(',').map(str::trim).filter(|alias| !alias.is_empty()) {
-                if !known.contains(alias) {
+                let fits = match known {
+                    Some(known) => known.contains(alias),
+                    None => alias.starts_with("cartridge.") || alias.starts_with("group."),
+                };
+                if !fits {
                     reader.fault(&path, Some(&Value::String(alias.to_owned())), unknown(alias));
                 }
                 aliases.push(alias.to_owned());
@@ -86,37 +103,4 @@ fn chains(
         }
     }
     found
-}
-
-/// A cycle in the startup orders, its first component repeated at its end.
-fn cycle(chains: &[Vec<String>]) -> Option<Vec<&str>> {
-    let mut next: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for pair in chains.iter().flat_map(|chain| chain.windows(2)) {
-        next.entry(&pair[0]).or_default().insert(&pair[1]);
-        next.entry(&pair[1]).or_default();
-    }
-    // Whatever nothing leads to, or that leads nowhere, is on no cycle: take it away until nothing changes.
-    loop {
-        let targets: BTreeSet<&str> = next.values().flatten().copied().collect();
-        let before = next.len();
-        next.retain(|from, to| targets.contains(from) && !to.is_empty());
-        let left: BTreeSet<&str> = next.keys().copied().collect();
-        for to in next.values_mut() {
-            to.retain(|target| left.contains(target));
-        }
-        if next.len() == before && next.values().all(|to| !to.is_empty()) {
-            break;
-        }
-    }
-    // Every component left leads to another one left: walk until one comes again.
-    let mut walk = vec![*next.keys().next()?];
-    loop {
-        let onward = *next.get(walk.last()?)?.first()?;
-        if let Some(start) = walk.iter().position(|seen| *seen == onward) {
-            walk.drain(..start);
-            walk.push(onward);
-            return Some(walk);
-        }
-        walk.push(onward);
-    }
 }

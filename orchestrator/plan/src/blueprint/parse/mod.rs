@@ -10,11 +10,13 @@ mod application;
 mod cartridge;
 mod dependencies;
 mod fault;
+mod groups;
 mod lists;
 mod network_partition;
 mod policies;
 mod read;
 mod spelling;
+mod subscription;
 mod text;
 
 use std::collections::BTreeMap;
@@ -23,8 +25,10 @@ use cartridge_protocol::Secret;
 use serde_json::Value;
 
 use super::{
-    Application, ApplicationPolicy, AutoscalingPolicy, Cartridge, DeploymentPolicy, NetworkPartition,
+    Application, ApplicationPolicy, AutoscalingPolicy, Cartridge, CartridgeGroup, DeploymentPolicy,
+    NetworkPartition,
 };
+pub use dependencies::not_there;
 pub use fault::{Fault, Faults, MAX_FAULTS};
 use read::{Object, Reader};
 pub use text::{MAX_BYTES, NotJson, lenient_json};
@@ -32,6 +36,11 @@ pub use text::{MAX_BYTES, NotJson, lenient_json};
 /// Reads a cartridge (docs/blueprint.md).
 pub fn cartridge(document: &Value) -> Result<Cartridge, Faults> {
     whole(document, cartridge::FIELDS, cartridge::read)
+}
+
+/// Reads the definition of a group of cartridges.
+pub fn cartridge_group(document: &Value) -> Result<CartridgeGroup, Faults> {
+    whole(document, groups::DEFINITION, groups::definition)
 }
 
 /// Reads an autoscaling policy.

@@ -186,20 +186,6 @@ fn thresholds_have_bounds_and_zero_is_no_factor() {
 }
 
 #[test]
-fn groups_of_cartridges_are_refused_with_one_clear_message() {
-    let told = faults(application(
-        &json!({"applicationId": "a", "alias": "a", "components": {
-        "groups": [{"name": "g", "alias": "g"}],
-        "dependencies": {"startupOrders": [{"aliases": ["group.g", "cartridge.x"]}]}}}),
-    ));
-    assert_eq!(told.len(), 1, "{told:#?}");
-    assert!(
-        told[0].starts_with("components.groups: composite applications"),
-        "{told:#?}"
-    );
-}
-
-#[test]
 fn sizes_aliases_and_repositories_are_checked() {
     let mut wrong = chained();
     let first = &mut wrong["components"]["cartridges"][0];
@@ -388,5 +374,99 @@ proptest::proptest! {
         proptest::prop_assert!(told(application_policy(&document).err()));
         proptest::prop_assert!(told(network_partition(&document).err()));
         proptest::prop_assert!(told(application(&document).err()));
+    }
+}
+
+mod groups {
+    use super::*;
+
+    fn member(alias: &str) -> Value {
+        json!({"type": "php", "cartridgeMin": 1, "cartridgeMax": 2,
+            "subscribableInfo": {"alias": alias, "autoscalingPolicy": "a"}})
+    }
+
+    fn with(components: Value) -> Value {
+        json!({"applicationId": "a", "alias": "a", "components": components})
+    }
+
+    fn nested(depth: usize) -> Value {
+        let mut group = json!({"name": "g", "alias": format!("g{depth}"), "cartridges": [member("web")]});
+        for level in (0..depth).rev() {
+            group = json!({"name": "g", "alias": format!("g{level}"), "groups": [group]});
+        }
+        group["deploymentPolicy"] = json!("p");
+        with(json!({"groups": [group]}))
+    }
+
+    #[test]
+    fn the_deployment_policy_of_a_group_is_that_of_all_in_it_and_stands_on_one_level() {
+        let (read, _) = application(&nested(3)).unwrap();
+        assert_eq!(read.located()[0].subscription.deployment_policy.as_str(), "p");
+        assert_eq!(
+            read.located()[0].field,
+            "components.groups[0].groups[0].groups[0].groups[0].cartridges[0]"
+        );
+        let mut twice = nested(0);
+        twice["components"]["groups"][0]["cartridges"][0]["subscribableInfo"]["deploymentPolicy"] =
+            json!("q");
+        assert!(faults(application(&twice))[0].contains("deploymentPolicy: is defined twice"));
+        let mut nowhere = nested(0);
+        nowhere["components"]["groups"][0]["deploymentPolicy"] = json!("");
+        assert!(faults(application(&nowhere))[0].ends_with("deploymentPolicy: is required"));
+    }
+
+    #[test]
+    fn groups_nest_sixteen_levels_deep_and_no_deeper() {
+        assert!(application(&nested(15)).is_ok());
+        let told = faults(application(&nested(16)));
+        assert!(
+            told[0].contains("groups are nested deeper than 16 levels"),
+            "{told:#?}"
+        );
+        let mut definition = json!({"name": "g", "cartridges": ["php"]});
+        for _ in 0..16 {
+            definition = json!({"name": "g", "groups": [definition]});
+        }
+        let told = faults(cartridge_group(&definition));
+        assert!(told[0].contains("deeper than 16 levels"), "{told:#?}");
+    }
+
+    #[test]
+    fn aliases_are_unique_in_the_whole_application() {
+        let document = with(json!({"groups": [
+            {"name": "g", "alias": "g", "deploymentPolicy": "p", "cartridges": [member("web")]},
+            {"name": "h", "alias": "g", "deploymentPolicy": "p", "cartridges": [member("web")]}]}));
+        let told = faults(application(&document));
+        assert!(told[0].contains("alias is used twice"), "{told:#?}");
+        assert!(told[1].contains("group alias is used twice"), "{told:#?}");
+    }
+
+    #[test]
+    fn numbers_of_instances_are_read_like_all_numbers_and_stay_in_order() {
+        let mut document = nested(0);
+        let group = &mut document["components"]["groups"][0];
+        group["groupMinInstances"] = json!("2");
+        group["groupMaxInstances"] = json!(10_000_000);
+        let (read, _) = application(&document).unwrap();
+        assert_eq!(
+            (read.groups[0].min_instances, read.groups[0].max_instances),
+            (2, 10_000_000)
+        );
+        document["components"]["groups"][0]["groupMaxInstances"] = json!(1);
+        assert!(faults(application(&document))[0].contains("groupMinInstances: must not exceed"));
+        document["components"]["groups"][0]["groupMaxInstances"] = json!("many");
+        assert!(faults(application(&document))[0].contains("groupMaxInstances: must be a whole number"));
+    }
+
+    #[test]
+    fn an_empty_group_and_a_cycle_of_groups_are_refused() {
+        let empty = with(json!({"groups": [{"name": "g", "alias": "g"}]}));
+        assert!(faults(application(&empty))[0].contains("at least one cartridge is required in a group"));
+        let cycle = json!({"name": "g", "cartridges": ["php"], "dependencies": {"startupOrders": [
+            {"aliases": ["cartridge.a", "group.b"]}, {"aliases": ["group.b", "cartridge.a"]}]}});
+        assert_eq!(
+            faults(cartridge_group(&cycle))[0],
+            "dependencies.startupOrders: has a cycle: cartridge.a → group.b → cartridge.a"
+        );
     }
 }

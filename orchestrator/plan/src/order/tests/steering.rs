@@ -127,6 +127,7 @@ fn draining_pausing_and_resuming_fit_the_state() {
     );
     let member = id::<ClusterId>(WEB).member(1).unwrap();
     let planned = Record::MemberPlanned {
+        group_instance: 0,
         member: member.clone(),
         incarnation: 1,
         cluster: id(WEB),
