@@ -267,10 +267,7 @@ impl World {
                     cluster.instances.remove(network_partition);
                     cluster.revision = revision;
                 });
-                let state = self.applications.get_mut(application);
-                if let Some(state) = state.filter(|state| state.groups.contains_key(network_partition)) {
-                    state.groups.remove(network_partition);
-                }
+                self.forget_groups_in(application, network_partition);
             }
             Record::ClusterResized {
                 cluster,

@@ -76,6 +76,13 @@ impl World {
         }
     }
 
+    /// An application left a network partition.
+    pub(super) fn forget_groups_in(&mut self, application: &ApplicationId, np: &NetworkPartitionId) {
+        if let Some(state) = self.applications.get_mut(application) {
+            state.groups.remove(np);
+        }
+    }
+
     fn forget_group(
         &mut self,
         application: &ApplicationId,
