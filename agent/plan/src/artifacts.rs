@@ -14,7 +14,9 @@ pub mod object;
 pub mod openpgp;
 pub mod pace;
 pub mod signers;
+pub mod ssh_place;
 pub mod ssh_signature;
+pub mod ssh_words;
 pub mod talk;
 pub mod tree;
 

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "every test uses another part")]
 
 pub mod keys;
+pub mod sshd;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;

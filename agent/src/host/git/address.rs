@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use cartridge_agent_plan::artifacts::{Rules, names};
+use cartridge_agent_plan::artifacts::{Rules, names, ssh_place};
 use cartridge_protocol::Secret;
 use reqwest::Url;
 
@@ -11,6 +11,8 @@ use super::{GitError, Remote};
 /// An accepted address, its credentials taken out of it.
 pub(super) struct Address {
     pub url: Url,
+    /// What an SSH server calls the repository.
+    pub path: Option<String>,
     pub username: Option<String>,
     pub password: Option<Secret>,
 }
@@ -37,10 +39,18 @@ pub(super) fn parse(text: &str, rules: &Rules) -> Result<Address, &'static str> 
     if text.chars().any(char::is_control) {
         return Err("it holds control characters");
     }
-    let mut url = Url::parse(text).map_err(|_| "it is not an absolute URL such as https://host/path")?;
+    let (mut url, path) = match ssh_place::short(text) {
+        Some((user, host, path)) => (short(user, host, path)?, Some(path.to_owned())),
+        None => {
+            let url = Url::parse(text).map_err(|_| "it is not an absolute URL such as https://host/path")?;
+            let path = (url.scheme() == "ssh").then(|| ssh_path(&url));
+            (url, path)
+        }
+    };
     match url.scheme() {
         "https" if rules.remotes.https => {}
         "http" if rules.remotes.http || (rules.addresses.loopback && is_this_machine(&url)) => {}
+        "ssh" if rules.remotes.ssh => {}
         "file" if rules.remotes.file => {}
         "https" | "http" | "ssh" | "file" => {
             return Err("repositories of this kind are not allowed here (--allow-remotes)");
@@ -56,6 +66,17 @@ pub(super) fn parse(text: &str, rules: &Rules) -> Result<Address, &'static str> 
     if host.starts_with('-') || username.as_deref().is_some_and(|name| name.starts_with('-')) {
         return Err("its host or user name begins with '-'");
     }
+    if url.scheme() == "ssh" {
+        let fault = ssh_place::host_fault(&host)
+            .or_else(|| username.as_deref().and_then(ssh_place::user_fault))
+            .or_else(|| path.as_deref().and_then(ssh_place::path_fault));
+        if let Some(fault) = fault {
+            return Err(fault);
+        }
+        if password.is_some() {
+            return Err("it holds a password, and SSH is only spoken with a key (--git-credentials)");
+        }
+    }
     if url.scheme() == "file" && !host.is_empty() {
         return Err("file:// takes no host: write file:///path");
     }
@@ -66,9 +87,32 @@ pub(super) fn parse(text: &str, rules: &Rules) -> Result<Address, &'static str> 
     url.set_query(None);
     Ok(Address {
         url,
+        path,
         username,
         password,
     })
+}
+
+/// `user@host:path`, written out.
+fn short(user: &str, host: &str, path: &str) -> Result<Url, &'static str> {
+    let fault = ssh_place::host_fault(host).or_else(|| ssh_place::user_fault(user));
+    if let Some(fault) = fault.or_else(|| ssh_place::path_fault(path)) {
+        return Err(fault);
+    }
+    let bad = "it is not an address such as user@host:path";
+    let mut url = Url::parse(&format!("ssh://{host}/")).map_err(|_| bad)?;
+    url.set_username(user).map_err(|()| bad)?;
+    url.set_path(path);
+    Ok(url)
+}
+
+/// The path as the server is told it: one that begins with `/~` is somebody's home.
+fn ssh_path(url: &Url) -> String {
+    let path = decoded(url.path());
+    match path.strip_prefix("/~") {
+        Some(home) => format!("~{home}"),
+        None => path,
+    }
 }
 
 fn is_this_machine(url: &Url) -> bool {
@@ -154,6 +198,54 @@ mod tests {
         }
         assert!(parse("file:///srv/x", &rules("file")).is_ok());
         assert!(parse("file://host/srv/x", &rules("file")).is_err());
+    }
+
+    #[test]
+    fn ssh_addresses_are_written_in_two_ways_and_hide_no_options() {
+        let rules = rules("ssh");
+        for (text, host, user, path) in [
+            ("git@host:org/x.git", "host", Some("git"), "org/x.git"),
+            ("git@host:/srv/x y.git", "host", Some("git"), "/srv/x y.git"),
+            ("ssh://me@host:2222/srv/x", "host", Some("me"), "/srv/x"),
+            ("ssh://host/~/x", "host", None, "~/x"),
+            ("ssh://host/a%20b", "host", None, "/a b"),
+        ] {
+            let address = parse(text, &rules).unwrap();
+            assert_eq!(address.url.host_str(), Some(host));
+            assert_eq!(
+                (address.username.as_deref(), address.path.as_deref()),
+                (user, Some(path))
+            );
+            assert!(
+                !shown(text).contains("me@") && !shown(text).contains("git@"),
+                "{}",
+                shown(text)
+            );
+        }
+        for bad in [
+            "ssh://-oProxyCommand=id/x",
+            "ssh://-l@host/x",
+            "ssh://%2dl@host/x",
+            "ssh://host/",
+            "ssh://host",
+            "ssh://host/a%0ab",
+            "ssh://host/a%00b",
+            "ssh://me:word@host/x",
+            "ssh://ho%20st/x",
+            "ssh://[::1%25eth0]/x",
+            "-oProxyCommand=id@host:x",
+            "git@-oProxyCommand=id:x",
+            "git@host:-x",
+            "git@host:",
+            "git@ho st:x",
+            "git@host:x\ny",
+            "git@$(id):x",
+            "ssh://169.254.169.254/x",
+            "git@169.254.169.254:x",
+            "git@[fe80::1]:x",
+        ] {
+            assert!(parse(bad, &rules).is_err(), "{bad:?} was accepted");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::address::Address;
 use super::credentials;
 use super::fault::{Fault, GitError};
 use super::http::Http;
+use super::ssh::Ssh;
 use super::wire::{self, Patience};
 use super::{Remote, Stop};
 
@@ -58,7 +59,8 @@ impl Meter {
 }
 
 enum Way {
-    Http(Http),
+    Http(Box<Http>),
+    Ssh(Box<Ssh>),
 }
 
 /// A way to one repository on a server.
@@ -79,9 +81,14 @@ impl Carrier {
             silence: Duration::from_secs(limits.patience),
         };
         let login = credentials::choose(remote, address)?;
-        let client = wire::client(&remote.rules)?;
+        let way = if address.url.scheme() == "ssh" {
+            Way::Ssh(Box::new(Ssh::new(address, login, &remote.rules, patience)?))
+        } else {
+            let client = wire::client(&remote.rules)?;
+            Way::Http(Box::new(Http::new(client, address.url.clone(), login, patience)))
+        };
         Ok(Self {
-            way: Way::Http(Http::new(client, address.url.clone(), login, patience)),
+            way,
             name: remote.branch.clone(),
             limits,
             meter: Meter::new(&limits),
@@ -96,6 +103,7 @@ impl Carrier {
         let mut reader = Reader::new(&self.name, &self.limits);
         match &mut self.way {
             Way::Http(http) => http.list(&mut reader, &mut self.meter)?,
+            Way::Ssh(ssh) => ssh.list(&mut reader, &mut self.meter)?,
         }
         Ok(self.list.insert(reader.finish()?))
     }
@@ -103,7 +111,12 @@ impl Carrier {
     /// The same for the fetching process, which then goes on from there.
     pub(super) fn list_again(&mut self) -> Result<Vec<u8>, Fault> {
         self.rest = Bytes::new();
-        if self.list.is_none() {
+        let is_spent = match &self.way {
+            Way::Http(_) => false,
+            // A connection is good for one fetch.
+            Way::Ssh(ssh) => ssh.is_spent(),
+        };
+        if self.list.is_none() || is_spent {
             self.list()?;
         }
         let list = self.list.as_ref().expect("it was read above");
@@ -119,15 +132,19 @@ impl Carrier {
     pub(super) fn is_stateless(&self) -> bool {
         match self.way {
             Way::Http(_) => true,
+            Way::Ssh(_) => false,
         }
     }
 
     pub(super) fn send(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         self.rest = Bytes::new();
         match &mut self.way {
-            Way::Http(http) => http.send(bytes),
+            Way::Http(http) => {
+                http.send(bytes);
+                Ok(())
+            }
+            Way::Ssh(ssh) => ssh.send(bytes),
         }
-        Ok(())
     }
 
     /// The next piece of the answer, at most so long; none is its end.
@@ -135,6 +152,7 @@ impl Carrier {
         if self.rest.is_empty() {
             self.rest = match &mut self.way {
                 Way::Http(http) => http.take()?,
+                Way::Ssh(ssh) => ssh.take()?,
             };
             self.meter.came(self.rest.len())?;
         }

@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use cartridge_agent_plan::artifacts::credentials::{self, Entry, MAX_BYTES};
+use cartridge_agent_plan::artifacts::ssh_place::PORT;
 use cartridge_protocol::Secret;
 
 use super::Remote;
@@ -32,7 +33,7 @@ impl Login {
 /// For this repository.
 pub(super) fn choose(remote: &Remote, address: &Address) -> Result<Login, GitError> {
     let entry = match &remote.rules.credentials {
-        Some(path) => entry(path, address).map_err(|reason| GitError::Local {
+        Some(path) => entry(path, address).map_err(|reason| GitError::Setting {
             path: path.clone(),
             reason,
         })?,
@@ -77,5 +78,8 @@ fn entry(path: &Path, address: &Address) -> Result<Entry, String> {
         return Err(format!("it is longer than {MAX_BYTES} bytes"));
     }
     let host = address.url.host_str().unwrap_or_default();
-    Ok(credentials::find(&text, host, address.url.port_or_known_default())?.unwrap_or_default())
+    Ok(
+        credentials::find(&text, host, address.url.port_or_known_default().or(Some(PORT)))?
+            .unwrap_or_default(),
+    )
 }

@@ -53,6 +53,22 @@ pub enum GitError {
         /// Whether any were sent.
         given: bool,
     },
+    /// The SSH server is not known, or not the one that is known.
+    #[error("{url} is not believed to be itself: {reason}")]
+    HostKey {
+        /// The address.
+        url: String,
+        /// What its key is, and what is known.
+        reason: String,
+    },
+    /// The SSH server wants another key.
+    #[error("{url} {}", if *.given { "refused the key that --git-credentials names for this host" } else { "wants a key, and --git-credentials names none for this host" })]
+    Key {
+        /// The address.
+        url: String,
+        /// Whether one was shown.
+        given: bool,
+    },
     /// Something answered, but it does not speak Git there.
     #[error("{url} is not a Git repository: {reason}")]
     NotARepository {
@@ -99,6 +115,14 @@ pub enum GitError {
         /// Why.
         reason: String,
     },
+    /// A file or program that the settings name, or need.
+    #[error("{path:?} cannot be used: {reason}")]
+    Setting {
+        /// What cannot be used.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// Told to give up, or out of time.
     #[error("stopped while talking to {url}")]
     Stopped {
@@ -126,6 +150,9 @@ pub(super) enum Fault {
     Credentials { given: bool },
     NotARepository(String),
     TooMuch(String),
+    HostKey(String),
+    Key,
+    Setting(PathBuf, String),
     Stopped,
 }
 
@@ -136,6 +163,9 @@ impl Fault {
             Self::Credentials { given } => GitError::Credentials { url, given },
             Self::NotARepository(reason) => GitError::NotARepository { url, reason },
             Self::TooMuch(reason) => GitError::TooMuch { url, reason },
+            Self::HostKey(reason) => GitError::HostKey { url, reason },
+            Self::Key => GitError::Key { url, given: true },
+            Self::Setting(path, reason) => GitError::Setting { path, reason },
             Self::Stopped => GitError::Stopped { url },
         }
     }

@@ -16,6 +16,7 @@ mod http;
 mod patient;
 mod process;
 mod signed;
+mod ssh;
 mod stop;
 mod store;
 mod trust;

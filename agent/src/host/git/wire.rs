@@ -81,7 +81,7 @@ pub(super) fn client(rules: &Rules) -> Result<Client, GitError> {
     }
     let path = rules.authority.clone();
     let path = path.unwrap_or_else(|| "the built-in authorities".into());
-    let tls = trust::settings(rules.authority.as_deref()).map_err(|reason| GitError::Local {
+    let tls = trust::settings(rules.authority.as_deref()).map_err(|reason| GitError::Setting {
         path: path.clone(),
         reason,
     })?;
@@ -99,7 +99,7 @@ pub(super) fn client(rules: &Rules) -> Result<Client, GitError> {
         .pool_max_idle_per_host(1)
         .user_agent(concat!("git/2 (cartridge-agent ", env!("CARGO_PKG_VERSION"), ")"))
         .build()
-        .map_err(|error| GitError::Local {
+        .map_err(|error| GitError::Setting {
             path,
             reason: chain(&error),
         })?;
@@ -127,6 +127,28 @@ pub(super) fn wait<T>(
     patience: &Patience,
     work: impl Future<Output = Result<T, reqwest::Error>>,
 ) -> Result<T, Fault> {
+    race(patience, async {
+        work.await
+            .map_err(|error| Fault::Unreachable(chain(&error.without_url())))
+    })
+}
+
+/// The addresses of a host that may be connected to.
+pub(super) fn look_up(
+    patience: &Patience,
+    host: &str,
+    port: u16,
+    accepted: Addresses,
+) -> Result<Vec<SocketAddr>, Fault> {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    race(patience, async {
+        let found = tokio::net::lookup_host((bare, port)).await;
+        let fitting = found.and_then(|found| permitted(found, accepted));
+        fitting.map_err(|error| Fault::Unreachable(plain(&error.to_string())))
+    })
+}
+
+fn race<T>(patience: &Patience, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
     let runtime = RUNTIME
         .as_ref()
         .map_err(|error| Fault::Unreachable(error.to_string()))?;
@@ -138,7 +160,7 @@ pub(super) fn wait<T>(
                 "it said nothing for {} s",
                 patience.silence.as_secs()
             ))),
-            done = work => done.map_err(|error| Fault::Unreachable(chain(&error.without_url()))),
+            done = work => done,
         }
     })
 }
