@@ -198,6 +198,31 @@ fn status(member: &Member, field: &str) -> u64 {
         })
 }
 
+/// Each stream has a rate of its own, and room of its own while nobody takes anything.
+#[tokio::test]
+async fn a_stream_that_babbles_costs_another_none_of_its_lines_although_nobody_listens_for_a_while() {
+    let member = start(desired(), |_, launch| {
+        script(
+            launch,
+            "yes again & i=0; while [ $i -lt 60 ]; do i=$((i+1)); echo $i >&2; sleep 0.05; done; exec sleep 1000",
+        );
+    })
+    .await;
+    let fake = member.fake.clone();
+    fake.hear(0, "Active", is_active).await;
+    fake.die();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    fake.come_back().await;
+    until("the last line", || {
+        of(&fake, "err").last().map(String::as_str) == Some("60")
+    })
+    .await;
+    let all: Vec<String> = (1..=60).map(|n: u32| n.to_string()).collect();
+    assert_eq!(of(&fake, "err"), all);
+    let told = |line: &String| line.starts_with('(') && line.contains("lines were not kept");
+    assert!(of(&fake, "out").iter().any(told), "what babbles is counted");
+}
+
 #[tokio::test]
 async fn an_application_that_babbles_delays_no_sample_and_takes_no_memory() {
     let member = start(desired(), |folder, launch| {

@@ -33,6 +33,7 @@ pub use self::facts::JoinRefused;
 use self::input::Input;
 pub(crate) use self::input::Joining;
 pub use self::observe::Fence;
+pub(crate) use self::ring::Places;
 pub use self::ring::Ring;
 pub use self::stats::{Stats, StatsReading};
 use self::tell::Listeners;
@@ -268,6 +269,18 @@ impl Engine {
             kept.truncate(from.unwrap_or(kept.len()));
         }
         kept.extend(newer.into_iter().map(|line| Kept { incarnation, line }));
+        // What an agent read again while no server remembered it.
+        let (mut life, mut places) = (0, Places::default());
+        kept.retain(|kept| {
+            if std::mem::replace(&mut life, kept.incarnation) != kept.incarnation {
+                places = Places::default();
+            }
+            places.advance(
+                kept.line
+                    .sequence
+                    .map(|sequence| (kept.line.stream.as_str(), sequence)),
+            )
+        });
         kept
     }
 

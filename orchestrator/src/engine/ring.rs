@@ -1,11 +1,13 @@
 //! The newest rows of something numbered, bounded. Refuses to know what the rows say.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use cartridge_protocol::link::{LogLine, Notice};
 
 /// Most bytes of text kept of one member, however few rows they are.
 const MAX_BYTES: usize = 256 << 10;
+/// Most streams of one member of which it is known how far they were taken.
+const MAX_STREAMS: usize = 256;
 
 /// A row that counts up.
 pub trait Numbered: Clone {
@@ -13,6 +15,10 @@ pub trait Numbered: Clone {
     fn number(&self) -> u64;
     /// How much text it holds.
     fn bytes(&self) -> usize;
+    /// Its stream and its place there, where it has one that outlives its number.
+    fn place(&self) -> Option<(&str, u64)> {
+        None
+    }
 }
 
 impl Numbered for LogLine {
@@ -22,6 +28,10 @@ impl Numbered for LogLine {
 
     fn bytes(&self) -> usize {
         self.stream.len() + self.text.len()
+    }
+
+    fn place(&self) -> Option<(&str, u64)> {
+        Some((&self.stream, self.sequence?))
     }
 }
 
@@ -42,6 +52,29 @@ pub struct Ring<T> {
     most: usize,
     rows: VecDeque<T>,
     bytes: usize,
+    places: Places,
+}
+
+/// How far each stream was taken: an entry that an agent reads again after a crash has another number.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Places(BTreeMap<String, u64>);
+
+impl Places {
+    /// Whether this is news, which it is once.
+    pub(crate) fn advance(&mut self, place: Option<(&str, u64)>) -> bool {
+        let Some((stream, sequence)) = place else {
+            return true;
+        };
+        if let Some(last) = self.0.get_mut(stream) {
+            let news = *last < sequence;
+            *last = sequence.max(*last);
+            return news;
+        }
+        if self.0.len() < MAX_STREAMS {
+            self.0.insert(stream.to_owned(), sequence);
+        }
+        true
+    }
 }
 
 impl<T: Numbered> Ring<T> {
@@ -52,6 +85,7 @@ impl<T: Numbered> Ring<T> {
             most,
             rows: VecDeque::new(),
             bytes: 0,
+            places: Places::default(),
         }
     }
 
@@ -61,10 +95,14 @@ impl<T: Numbered> Ring<T> {
             self.incarnation = incarnation;
             self.rows.clear();
             self.bytes = 0;
+            self.places = Places::default();
         }
         let mut fresh = Vec::new();
         for row in rows {
             if self.rows.back().is_some_and(|last| last.number() >= row.number()) {
+                continue;
+            }
+            if !self.places.advance(row.place()) {
                 continue;
             }
             self.bytes += row.bytes();
@@ -135,6 +173,29 @@ mod tests {
         assert_eq!(kept, [2, 3]);
         assert_eq!(ring.take_in(2, vec![line(1)]).len(), 1, "a new life counts anew");
         assert_eq!(ring.last(), 1);
+    }
+
+    #[test]
+    fn an_entry_of_a_file_that_is_read_again_is_kept_once_whatever_its_number() {
+        let of_file = |number, stream: &str, sequence| LogLine {
+            stream: stream.to_owned(),
+            sequence: Some(sequence),
+            ..line(number)
+        };
+        let mut ring = Ring::new(100);
+        ring.take_in(
+            1,
+            vec![of_file(1, "/a", 10), of_file(2, "/b", 10), of_file(3, "/a", 20)],
+        );
+        // The agent was killed; it reads from the last place that was acknowledged, and numbers anew.
+        let again = vec![of_file(1_001, "/a", 20), line(1_002), of_file(1_003, "/a", 30)];
+        let fresh: Vec<u64> = ring.take_in(1, again).iter().map(|l| l.number).collect();
+        assert_eq!(fresh, [1_002, 1_003]);
+        assert_eq!(
+            ring.take_in(2, vec![of_file(1, "/a", 10)]).len(),
+            1,
+            "a new life reads anew"
+        );
     }
 
     #[test]

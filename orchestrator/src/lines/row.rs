@@ -6,6 +6,7 @@ use cartridge_protocol::link::LogLine;
 use serde::{Deserialize, Serialize};
 
 use super::{Kept, OWN_STREAM};
+use crate::engine::Places;
 
 #[derive(Serialize, Deserialize)]
 struct Row<'a> {
@@ -53,6 +54,7 @@ pub(super) struct Reader {
     all: Vec<Kept>,
     /// The newest line: life and number. One that was delivered twice counts once.
     seen: (u64, u64),
+    places: Places,
     damaged: usize,
 }
 
@@ -74,7 +76,15 @@ impl Reader {
         self.tell_damage();
         let is_word = row.stream == OWN_STREAM;
         if !is_word {
-            if row.incarnation == self.seen.0 && row.number <= self.seen.1 {
+            if row.incarnation != self.seen.0 {
+                self.places = Places::default();
+            } else if row.number <= self.seen.1 {
+                return;
+            }
+            if !self
+                .places
+                .advance(row.sequence.map(|sequence| (&*row.stream, sequence)))
+            {
                 return;
             }
             self.seen = (row.incarnation, row.number);

@@ -144,6 +144,30 @@ async fn a_torn_tail_costs_that_line_and_is_told_in_its_place() {
 }
 
 #[tokio::test]
+async fn an_entry_that_two_servers_were_given_under_two_numbers_is_read_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let give = |lines: &Lines, number, sequence| {
+        let row = LogLine {
+            number,
+            ..line(sequence, "x")
+        };
+        lines.offer(FromMember {
+            member: member("m-1"),
+            incarnation: 1,
+            rows: [row].into(),
+        });
+    };
+    let lines = open(folder.path());
+    give(&lines, 1, 10);
+    give(&lines, 2, 20);
+    lines.close().await;
+    let lines = open(folder.path());
+    give(&lines, 1_001, 20);
+    give(&lines, 1_002, 30);
+    assert_eq!(read(&lines, "m-1").await, ["1/1", "1/2", "1/1002"]);
+}
+
+#[tokio::test]
 async fn the_newest_stay_and_a_member_takes_no_more_room_than_it_may() {
     let folder = tempfile::tempdir().unwrap();
     let lines = open(folder.path());

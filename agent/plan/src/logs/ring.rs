@@ -1,6 +1,7 @@
 //! Entries that wait to be sent, bounded. Refuses to know how they are sent.
 //!
-//! What came through a pipe cannot be had again: when there is too much, the oldest gives way, and a mark says how much.
+//! What came through a pipe cannot be had again: when there is too much, the oldest of the stream that has the most gives
+//! way, and a mark says how much.
 //! What came from a file stays there until there is room for it. Entries leave when they were taken; what files then no
 //! longer need to be asked for is remembered until somebody writes it down.
 
@@ -48,6 +49,18 @@ struct Load {
     bytes: usize,
 }
 
+impl Load {
+    const fn change(&mut self, bytes: usize, comes: bool) {
+        if comes {
+            self.lines += 1;
+            self.bytes += bytes;
+        } else {
+            self.lines -= 1;
+            self.bytes -= bytes;
+        }
+    }
+}
+
 /// Lines of one stream that gave way.
 #[derive(Debug, Default)]
 struct Lost {
@@ -61,6 +74,8 @@ pub struct LogRing {
     lines: VecDeque<Waiting>,
     pipes: Load,
     files: Load,
+    /// What waits of each pipe.
+    of_pipe: BTreeMap<String, Load>,
     last: u64,
     dropped: u64,
     lost: BTreeMap<String, Lost>,
@@ -100,7 +115,7 @@ impl LogRing {
         self.dropped
     }
 
-    /// Keeps an entry from a pipe; the oldest such gives way.
+    /// Keeps an entry from a pipe; the oldest of the fullest pipe gives way, so that one that babbles hides no other.
     pub fn push(&mut self, stream: &str, text: &str) {
         if stream == ERR {
             self.words
@@ -216,30 +231,46 @@ impl LogRing {
         );
     }
 
-    fn load(&mut self, of_file: bool) -> &mut Load {
-        if of_file { &mut self.files } else { &mut self.pipes }
+    /// Counts an entry that comes, or goes.
+    fn count(&mut self, waiting: &Waiting, comes: bool) {
+        let bytes = waiting.bytes();
+        if waiting.of_file() {
+            self.files.change(bytes, comes);
+            return;
+        }
+        self.pipes.change(bytes, comes);
+        let stream = &waiting.line.stream;
+        let load = self.of_pipe.entry(stream.clone()).or_default();
+        load.change(bytes, comes);
+        if load.lines == 0 {
+            self.of_pipe.remove(stream);
+        }
     }
 
     fn insert(&mut self, at: usize, waiting: Waiting) {
-        let bytes = waiting.bytes();
-        let load = self.load(waiting.of_file());
-        load.lines += 1;
-        load.bytes += bytes;
+        self.count(&waiting, true);
         self.lines.insert(at, waiting);
     }
 
     fn remove(&mut self, at: usize) -> Option<Waiting> {
         let gone = self.lines.remove(at)?;
-        let load = self.load(gone.of_file());
-        load.lines -= 1;
-        load.bytes -= gone.bytes();
+        self.count(&gone, false);
         Some(gone)
     }
 
-    /// The oldest entry of a pipe that is not on its way.
+    /// The oldest entry of the fullest pipe that is not on its way; else of any pipe.
     fn give_way(&mut self) -> bool {
-        let free = |w: &Waiting| !w.of_file() && w.line.number > self.under_way;
-        let Some(gone) = self.lines.iter().position(free).and_then(|at| self.remove(at)) else {
+        let by_bytes = self.pipes.bytes > MOST_BYTES;
+        let size = |load: &Load| if by_bytes { load.bytes } else { load.lines };
+        let fullest = self.of_pipe.iter().max_by_key(|(_, load)| size(load));
+        let fullest = fullest.map(|(stream, _)| stream.as_str());
+        let free = |w: &&Waiting| !w.of_file() && w.line.number > self.under_way;
+        let of = |wanted: &dyn Fn(&Waiting) -> bool| {
+            let mut all = self.lines.iter().enumerate();
+            all.find(|(_, w)| free(w) && wanted(w)).map(|(at, _)| at)
+        };
+        let at = of(&|w| Some(w.line.stream.as_str()) == fullest).or_else(|| of(&|_| true));
+        let Some(gone) = at.and_then(|at| self.remove(at)) else {
             return false;
         };
         self.dropped += u64::from(gone.stands_for == 1);

@@ -61,6 +61,25 @@ fn what_is_under_way_does_not_give_way_and_later_gaps_come_after_it() {
 }
 
 #[test]
+fn a_stream_that_babbles_takes_no_room_from_one_that_says_little() {
+    let mut ring = LogRing::new(0);
+    for n in 0..20_000 {
+        ring.push("out", "again and again");
+        if n % 100 == 0 {
+            ring.push("err", &n.to_string());
+        }
+    }
+    let mut said = 0;
+    while !ring.is_empty() {
+        let sent = ring.begin();
+        said += sent.iter().filter(|line| line.stream == "err").count();
+        ring.forget(sent.last().unwrap().number);
+    }
+    assert_eq!(said, 200, "every line of the quiet one is there");
+    assert_eq!(ring.of_pipe, BTreeMap::new());
+}
+
+#[test]
 fn files_wait_for_room_and_are_told_what_was_taken() {
     let mut ring = LogRing::new(0);
     assert_eq!(ring.file_room(), MOST_FILE_LINES);
