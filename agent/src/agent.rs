@@ -9,6 +9,7 @@ mod files;
 mod following;
 mod hooking;
 mod plugins;
+mod pushing;
 mod signals;
 mod tenants;
 mod upgrading;
@@ -110,6 +111,8 @@ pub(crate) enum Event {
     Posted(Result<u64, LinkError>),
     /// Work on the member's own files, or on a tenant's, has ended.
     Files(Option<TenantId>, files::Done),
+    /// Files of the current release may have been changed: the member's own, or a tenant's.
+    Edited(Option<TenantId>),
     /// The newest order was written down, or could not be.
     Remembered(Result<(), String>),
     /// A signal.
@@ -225,6 +228,7 @@ struct Agent {
     upgrading: Upgrading,
     /// The lock of the state folder.
     lock: OwnedFd,
+    watcher: Watcher,
     events: mpsc::Sender<Event>,
 }
 
@@ -246,20 +250,21 @@ impl Agent {
         let sampler = Sampler::new(state.base, settings.scope);
         let plugins = Plugins::start(&settings, &logs, &events);
         let source = plugins.source(&settings);
+        let watcher = Watcher::new();
         Ok(Self {
             clock,
             plugins,
             life: Life::new(),
             desired: None,
             orders: Orders::new(state),
-            files: Files::open(&settings, Site::own(&settings), source, events.clone()),
+            files: Files::open(&settings, Site::own(&settings), source, events.clone(), &watcher),
             tenants: Tenants::open(&settings),
             following: Following::start(
                 &settings.logs,
                 &settings.state_dir,
                 state.base,
                 logs.clone(),
-                &Watcher::new(),
+                &watcher,
                 events.clone(),
             ),
             uplink: Uplink::new(link, state.base, logs.clone(), events.clone()),
@@ -277,6 +282,7 @@ impl Agent {
             desk: Desk::default(),
             upgrading: Upgrading::new(&settings, inherited),
             lock: state.lock_copy().map_err(AgentError::Lock)?,
+            watcher,
             events,
             settings,
         })
@@ -314,6 +320,8 @@ impl Agent {
             }
             Event::Files(None, done) => self.files_done(done),
             Event::Files(Some(tenant), done) => self.tenant_files_done(tenant, done),
+            Event::Edited(None) => self.files.edited(self.clock.now()),
+            Event::Edited(Some(tenant)) => self.tenants.edited(tenant, self.clock.now()),
             Event::Remembered(written) => self.remembered(written),
             Event::Asked(asked) => self.asked(asked),
             Event::Balancer(told) => self.balancer_told(told),
@@ -345,7 +353,8 @@ impl Agent {
         self.tell_tenants();
         let holds = self.upgrading.holds();
         if self.life.may_fetch() && self.desired.is_some() && !holds {
-            self.files.advance(now, self.life.may_switch());
+            self.files
+                .advance(now, self.life.may_switch(), self.life.serves());
             self.tenants.advance(now);
         }
         self.conclude_syncs(now);
@@ -449,6 +458,9 @@ impl Agent {
         let outcome = self.files.done(done, self.clock.now(), fetching);
         for text in outcome.notices {
             self.tell("artifact", &text);
+        }
+        if let Some(to) = outcome.adopted {
+            self.step(lifecycle::Event::Adopted { to });
         }
         if let Some((to, back)) = outcome.switched {
             self.hooks_changed();

@@ -23,6 +23,7 @@ pub mod outbox;
 pub mod picture;
 pub mod plugin;
 pub mod probe;
+pub mod pushback;
 pub mod release;
 pub mod sample;
 pub mod seen;

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use cartridge_protocol::{MemberId, Millis, Secret};
 
 pub use duty::Duty;
-pub use files::{EXISTING_FILES, FileSettings, RELEASE_FILES, SUPER_TENANT_PATH, TENANT_PATH};
+pub use files::{EXISTING_FILES, FileSettings, PUSH_BACK, RELEASE_FILES, SUPER_TENANT_PATH, TENANT_PATH};
 pub use logs::{LOG_BYTES, LOG_FILES, LOG_LINES, LOG_START, LogFiles, LogSettings};
 pub use options::{
     CONFIG, HOOK_SECONDS, HOOK_USER, LAUNCH_PARAMS, LOG, OPTIONS, Opt, RELEASE_SECONDS, START_SECONDS,

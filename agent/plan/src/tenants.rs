@@ -105,6 +105,7 @@ mod tests {
             kind: ReleaseFiles::Shared,
             application: Some(PathBuf::from("/opt/app")),
             existing: Existing::Beside,
+            push_back: false,
             multi_tenant,
             tenant: TenantId::SUPER,
             tenants: TenantPaths {

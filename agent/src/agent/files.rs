@@ -21,10 +21,12 @@ use tokio::sync::mpsc;
 
 use super::Event;
 use super::plugins::SourcePlugin;
+use super::pushing::PushBack;
 use crate::host::clock::chance;
 use crate::host::git::{Remote, Stop};
-use crate::host::shelf::{Place, Shelf, ShelfError};
+use crate::host::shelf::{Place, Pushing, Shelf, ShelfError};
 use crate::host::source::Source;
+use crate::host::watch::Watcher;
 
 /// Longest wait between two tries of a move.
 const RETRY_CAP: Millis = Millis(30_000);
@@ -47,12 +49,20 @@ pub(crate) enum Done {
         made: Move,
         before: ShelfState,
         after: ShelfState,
+        /// What became of local changes that another release would have hidden.
+        aside: Option<String>,
     },
     /// A move failed.
     Failed {
         made: Option<Move>,
         fault: String,
         refusal: bool,
+    },
+    /// Local changes went back to the branch, or did not.
+    Pushed {
+        release: CommitId,
+        ordered: Option<CommitId>,
+        pushing: Result<Pushing, String>,
     },
     /// Nothing of it is there any more, or why something is.
     Left(Result<(), String>),
@@ -84,6 +94,8 @@ impl Site {
 pub(super) struct Outcome {
     pub(super) notices: Vec<String>,
     pub(super) switched: Option<(CommitId, Option<CommitId>)>,
+    /// The current release is this commit's now, its files being the same.
+    pub(super) adopted: Option<CommitId>,
 }
 
 /// What hooks and the application are told about files.
@@ -92,30 +104,32 @@ pub(super) struct InUse {
 }
 
 pub(super) struct Files {
-    tenant: Option<TenantId>,
-    shelf: Option<Shelf>,
+    pub(super) tenant: Option<TenantId>,
+    pub(super) shelf: Option<Shelf>,
     root: PathBuf,
     rules: Arc<Rules>,
     /// Brings the files instead of Git.
     plugin: Option<SourcePlugin>,
     release_files: ReleaseFiles,
     place: Option<Place>,
-    events: mpsc::Sender<Event>,
-    wanted: Option<DesiredArtifacts>,
-    state: ShelfState,
-    head: Option<CommitId>,
+    /// Local changes go back to the branch.
+    pub(super) push: Option<PushBack>,
+    pub(super) events: mpsc::Sender<Event>,
+    pub(super) wanted: Option<DesiredArtifacts>,
+    pub(super) state: ShelfState,
+    pub(super) head: Option<CommitId>,
     refused: Vec<Refused>,
     previous: Option<CommitId>,
     busy: bool,
     begun: Millis,
-    stop: Stop,
+    pub(super) stop: Stop,
     /// Everything of it has to go.
     leaves: bool,
     /// It is gone.
     gone: bool,
     /// Something changed since the shelf had nothing left to do.
-    restless: bool,
-    move_at: Millis,
+    pub(super) restless: bool,
+    pub(super) move_at: Millis,
     tries: u32,
     look_at: Millis,
     last_fault: Option<String>,
@@ -130,7 +144,13 @@ impl Files {
         site: Site,
         plugin: Option<SourcePlugin>,
         events: mpsc::Sender<Event>,
+        watcher: &Watcher,
     ) -> Self {
+        // What a plugin brings goes nowhere back.
+        let push = (settings.files.push_back && plugin.is_none()).then(|| {
+            let tenant = site.tenant.unwrap_or(settings.files.tenant);
+            PushBack::new(settings.member.clone(), tenant, watcher.clone())
+        });
         Self {
             tenant: site.tenant,
             shelf: None,
@@ -142,6 +162,7 @@ impl Files {
                 path,
                 existing: settings.files.existing,
             }),
+            push,
             events,
             wanted: None,
             state: ShelfState::default(),
@@ -163,7 +184,7 @@ impl Files {
         }
     }
 
-    pub(super) fn want(&mut self, wanted: &DesiredArtifacts) {
+    pub(super) fn want(&mut self, wanted: &DesiredArtifacts, revision: u64) {
         self.leaves = false;
         let before = self.wanted.replace(wanted.clone());
         let same_place = before
@@ -177,6 +198,12 @@ impl Files {
             .is_none_or(|b| !same_place || b.look != wanted.look)
         {
             self.look_at = Millis::ZERO;
+        }
+        let anew = before
+            .as_ref()
+            .is_some_and(|b| !same_place || b.commit != wanted.commit);
+        if let Some(push) = &mut self.push {
+            push.heard(revision, anew, self.shelf.as_ref());
         }
         // A person insists: what was refused is tried again.
         if wanted.ordered
@@ -219,11 +246,16 @@ impl Files {
         } else {
             self.look_at
         };
-        wanted.then_some(next)
+        let push = self.push.as_ref().and_then(PushBack::due);
+        wanted.then(|| push.map_or(next, |at| at.min(next)))
     }
 
     /// Begins the next piece of work, if one is due.
-    pub(super) fn advance(&mut self, now: Millis, may_switch: bool) {
+    /// `may_push`: the current release may become another commit's.
+    pub(super) fn advance(&mut self, now: Millis, may_switch: bool, may_push: bool) {
+        if let Some(push) = &mut self.push {
+            push.allow(may_push);
+        }
         self.begun = now;
         if self.leaves {
             return self.go(now);
@@ -235,9 +267,17 @@ impl Files {
         };
         if self.shelf.is_none() && self.move_at <= now {
             match Shelf::with_limits(&self.root, self.rules.limits) {
-                Ok(shelf) => self.shelf = Some(self.furnished(shelf)),
+                Ok(shelf) => {
+                    if let Some(push) = &mut self.push {
+                        push.remember(&shelf, wanted.commit.as_ref(), now);
+                    }
+                    self.shelf = Some(self.furnished(shelf));
+                }
                 Err(error) => return self.begin(move || failed(None, &error)),
             }
+        }
+        if self.push_if_due(now) {
+            return;
         }
         let source = self.source(&wanted);
         let stop = Stop::within(self.patience(self.look_at <= now));
@@ -253,13 +293,14 @@ impl Files {
             && let Some(shelf) = self.shelf.clone()
         {
             self.stop = stop.clone();
-            let goal = self.goal(&wanted);
+            let goal = self.goal();
+            let aside = self.push.is_some();
             self.restless = false;
-            self.begin(move || make_move(&shelf, &goal, may_switch, &source, &stop));
+            self.begin(move || make_move(&shelf, &goal, (may_switch, aside), &source, &stop));
         }
     }
 
-    fn patience(&self, look: bool) -> Duration {
+    pub(super) fn patience(&self, look: bool) -> Duration {
         match self.tenant {
             Some(_) => Duration::from_millis(tenants::slice(self.tries).0),
             None if look => LOOK,
@@ -316,7 +357,7 @@ impl Files {
         }
     }
 
-    fn begin(&mut self, work: impl FnOnce() -> Done + Send + 'static) {
+    pub(super) fn begin(&mut self, work: impl FnOnce() -> Done + Send + 'static) {
         self.busy = true;
         self.gone = false;
         let (events, tenant) = (self.events.clone(), self.tenant);
@@ -332,6 +373,13 @@ impl Files {
         });
     }
 
+    /// What is to be current: what is ordered, or what became of it here.
+    fn target(&self) -> Option<&CommitId> {
+        let ordered = self.wanted.as_ref()?.commit.as_ref()?;
+        let push = self.push.as_ref();
+        Some(push.and_then(|push| push.instead_of(ordered)).unwrap_or(ordered))
+    }
+
     fn source(&self, wanted: &DesiredArtifacts) -> Source {
         match &self.plugin {
             Some(plugin) => Source::Plugin(plugin.brings(wanted)),
@@ -339,7 +387,7 @@ impl Files {
         }
     }
 
-    fn remote(&self, wanted: &DesiredArtifacts) -> Remote {
+    pub(super) fn remote(&self, wanted: &DesiredArtifacts) -> Remote {
         Remote {
             url: wanted.url.clone(),
             branch: wanted.branch.clone(),
@@ -350,9 +398,9 @@ impl Files {
         }
     }
 
-    fn goal(&self, wanted: &DesiredArtifacts) -> Wanted {
+    fn goal(&self) -> Wanted {
         Wanted {
-            commit: wanted.commit.clone(),
+            commit: self.target().cloned(),
             head: self.head.clone(),
             refused: self.refused.iter().map(|r| r.commit.clone()).collect(),
             keep: DEFAULT_KEEP,
@@ -380,7 +428,18 @@ impl Files {
                 self.once(fault, &mut outcome);
             }
             Done::Left(left) => self.left(now, left.err(), &mut outcome),
-            Done::Moved { made, before, after } => {
+            Done::Pushed {
+                release,
+                ordered,
+                pushing,
+            } => self.pushed((release, ordered), pushing, now, &mut outcome),
+            Done::Moved {
+                made,
+                before,
+                after,
+                aside,
+            } => {
+                outcome.notices.extend(aside);
                 self.tries = 0;
                 self.last_fault = None;
                 // What was asked for meanwhile is not known to this move, and stays to be done.
@@ -404,6 +463,7 @@ impl Files {
                 self.once(fault, &mut outcome);
             }
         }
+        self.watch_current();
         outcome
     }
 
@@ -427,7 +487,7 @@ impl Files {
             _ => {}
         }
         // What is wanted was there already, from an earlier life of the agent.
-        let wanted = self.wanted.as_ref().and_then(|w| w.commit.as_ref());
+        let wanted = self.target();
         if waiting
             && outcome.switched.is_none()
             && wanted.is_some()
@@ -556,7 +616,13 @@ impl Files {
     }
 }
 
-fn make_move(shelf: &Shelf, goal: &Wanted, may_switch: bool, source: &Source, stop: &Stop) -> Done {
+fn make_move(
+    shelf: &Shelf,
+    goal: &Wanted,
+    (may_switch, aside): (bool, bool),
+    source: &Source,
+    stop: &Stop,
+) -> Done {
     let before = match shelf.state() {
         Ok(state) => state,
         Err(error) => return failed(None, &error),
@@ -565,9 +631,41 @@ fn make_move(shelf: &Shelf, goal: &Wanted, may_switch: bool, source: &Source, st
         Move::Switch(_) if !may_switch => Move::Nothing,
         other => other,
     };
+    let aside = match (&made, &before.current) {
+        (Move::Switch(to), Some(current)) if aside && current != to => {
+            set_aside(shelf, (current, to), source, stop)
+        }
+        _ => None,
+    };
     match source.carry_out(shelf, &made, stop).and_then(|()| shelf.state()) {
-        Ok(after) => Done::Moved { made, before, after },
+        Ok(after) => Done::Moved {
+            made,
+            before,
+            after,
+            aside,
+        },
         Err(error) => failed(Some(made), &error),
+    }
+}
+
+/// Local changes that did not go back to the branch are kept.
+fn set_aside(
+    shelf: &Shelf,
+    (current, to): (&CommitId, &CommitId),
+    source: &Source,
+    stop: &Stop,
+) -> Option<String> {
+    let Source::Git(remote) = source else { return None };
+    match shelf.set_aside(current, to, remote, stop) {
+        Ok(None) => None,
+        Ok(Some(folder)) => Some(format!(
+            "local changes that did not go back to the branch are kept in {}",
+            folder.display()
+        )),
+        Err(error) => Some(format!(
+            "local changes in the release of {} are not set aside: {error}",
+            current.short()
+        )),
     }
 }
 

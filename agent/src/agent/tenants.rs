@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use cartridge_agent_plan::handover::TenantFiles;
 use cartridge_agent_plan::hook::environment::tenant_updated;
-use cartridge_agent_plan::lifecycle::{Hook, Stage};
+use cartridge_agent_plan::lifecycle::Hook;
 use cartridge_agent_plan::settings::{FileSettings, Settings};
 use cartridge_agent_plan::tenants::{next, roster};
 use cartridge_agent_plan::text::one_line;
@@ -96,8 +96,14 @@ impl Tenants {
         };
         self.last.0 = Some(tenant);
         if let Some(one) = self.all.get_mut(&tenant) {
-            one.files.advance(now, true);
+            one.files.advance(now, true, true);
             self.busy = one.files.is_busy().then_some(tenant);
+        }
+    }
+
+    pub(super) fn edited(&mut self, tenant: TenantId, now: Millis) {
+        if let Some(one) = self.all.get_mut(&tenant) {
+            one.files.edited(now);
         }
     }
 
@@ -116,6 +122,10 @@ impl Tenants {
         if one.files.is_gone() {
             self.all.remove(&tenant);
             return vec![format!("tenant {tenant}: its files are gone")];
+        }
+        // Its files are the same, so there is nothing to tell the hook of.
+        if outcome.adopted.is_some() {
+            one.told = outcome.adopted;
         }
         let notices = outcome.notices.into_iter();
         notices.map(|text| format!("tenant {tenant}: {text}")).collect()
@@ -212,7 +222,7 @@ impl Agent {
         }
         for (tenant, one) in &mut self.tenants.all {
             match roster.kept.get(tenant) {
-                Some(artifacts) => one.files.want(artifacts),
+                Some(artifacts) => one.files.want(artifacts, desired.revision),
                 None => one.files.leave(),
             }
         }
@@ -231,7 +241,7 @@ impl Agent {
         open_to_readers(&self.tenants.root);
         let source = self.plugins.source(&self.settings);
         let site = self.tenants.site(tenant);
-        let files = Files::open(&self.settings, site, source, self.events.clone());
+        let files = Files::open(&self.settings, site, source, self.events.clone(), &self.watcher);
         self.tenants.all.insert(tenant, One { files, told: None });
     }
 
@@ -254,8 +264,7 @@ impl Agent {
 
     /// Runs the next hook about a tenant's release, when nothing else wants to run and the member serves.
     pub(super) fn tell_tenants(&mut self) {
-        let serves = matches!(self.life.stage, Stage::Active { .. } | Stage::Suspended { .. });
-        if !serves || !self.effects.hooks.is_idle() {
+        if !self.life.serves() || !self.effects.hooks.is_idle() {
             return;
         }
         let Some((tenant, commit)) = self.tenants.next_hook() else {

@@ -94,7 +94,7 @@ impl Agent {
     pub(super) fn resume_desired(&mut self, desired: Desired) {
         self.blot(&desired);
         if let Some(artifacts) = &desired.artifacts {
-            self.files.want(artifacts);
+            self.files.want(artifacts, desired.revision);
         }
         self.tenants_wanted(&desired);
         if let Some(around) = desired.surroundings.clone() {
@@ -106,7 +106,7 @@ impl Agent {
     fn carry_out(&mut self, desired: Desired) {
         self.blot(&desired);
         if let Some(artifacts) = &desired.artifacts {
-            self.files.want(artifacts);
+            self.files.want(artifacts, desired.revision);
         }
         self.tenants_wanted(&desired);
         if let Some(topology) = &desired.topology {

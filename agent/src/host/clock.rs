@@ -1,11 +1,11 @@
 //! Time and chance. Refuses to know what they are used for.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cartridge_protocol::Millis;
 use ring::rand::SecureRandom;
 
-/// The agent's monotonic clock; wall time is used nowhere.
+/// The agent's monotonic clock; wall time decides nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     start: Instant,
@@ -37,6 +37,12 @@ impl Clock {
     pub fn instant(&self, at: Millis) -> tokio::time::Instant {
         tokio::time::Instant::from_std(self.start + Duration::from_millis(at.since(self.at).0))
     }
+}
+
+/// Wall time, for those who read a commit's date.
+pub fn seconds_since_1970() -> u64 {
+    let age = SystemTime::now().duration_since(UNIX_EPOCH);
+    age.map_or(0, |age| age.as_secs())
 }
 
 /// A number in 0..1.

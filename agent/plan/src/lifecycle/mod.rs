@@ -226,6 +226,11 @@ pub enum Event {
         /// The one before, if there was one.
         back: Option<CommitId>,
     },
+    /// The current release is another commit's now, and its files are the same.
+    Adopted {
+        /// Which.
+        to: CommitId,
+    },
     /// A hook has ended.
     HookEnded {
         /// Which.
@@ -341,6 +346,11 @@ impl Life {
             self.stage,
             Stage::Fetching | Stage::Returning { .. } | Stage::Active { .. } | Stage::Suspended { .. }
         )
+    }
+
+    /// Whether it serves, or would if it could.
+    pub fn serves(&self) -> bool {
+        matches!(self.stage, Stage::Active { .. } | Stage::Suspended { .. })
     }
 
     /// Whether files may be brought here: not onto the place where a volume is about to be mounted.

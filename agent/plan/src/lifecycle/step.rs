@@ -22,6 +22,7 @@ pub fn step(life: Life, event: Event, now: Millis, rules: &Rules) -> (Life, Vec<
         Event::Fenced => turn.fenced(),
         Event::Topology => turn.topology_known(),
         Event::Switched { to, back } => turn.switched(to, back),
+        Event::Adopted { to } => turn.adopted(to),
         Event::HookEnded { hook, fault } => turn.hook_ended(hook, fault),
         Event::AppEnded { how, words } => turn.app_ended(how, &words),
         Event::Probed { number, outcome } => turn.probed(number, outcome),
@@ -116,6 +117,13 @@ impl Turn<'_> {
             }
             Stage::Active { .. } | Stage::Suspended { .. } => self.update(Trial { to, back }),
             _ => {}
+        }
+    }
+
+    /// What has proved itself stays proved.
+    fn adopted(&mut self, to: CommitId) {
+        if self.life.release.is_some() {
+            self.life.release = Some(to);
         }
     }
 

@@ -123,6 +123,7 @@ fn events() -> Vec<Event> {
             fault: Some("no such device".into()),
         },
         ended(Hook::MemberActivated),
+        Event::Adopted { to: commit('d') },
     ]
 }
 
@@ -161,22 +162,22 @@ fn at(stage: Stage) -> Life {
 /// One row per stage, one column per event, in the order of `stages` and `events`; the time is 5 s, when every
 /// deadline above is due.
 const TABLE: &str = "
-J FG.EJ JJJJJ JJJJJ JJJJ
-V VVKEV VVVVV VVVVV VG!V
-T TTKET TTTTT TTTTF VTTT
-F FGKEG FFFFF FFFFF FFFF
-G GGKEG SGGGG GGGGG GGGG
-S SSKES SPSSS SSSSS SSSS
-U UUKEU UUCUU UUUUU UUUU
-C CCKEC CCCCC PCCCC CCCC
-P PPKEP PPPPP PA!P! PPPP
-R RRKEU RRRRR RRRRR RRRR
-A AAKEU AAAAA XAAAA AAAA
-X XXKEU XXXXX XAXXX XXXX
-K KKKEK KKKKE KKKKE KKKK
-E EEEEE EEEEE .EEEE EEEE
-. ..... ..... ..... ....
-! !!KE! !!!!! !!!!! !!!!
+J FG.EJ JJJJJ JJJJJ JJJJJ
+V VVKEV VVVVV VVVVV VG!VV
+T TTKET TTTTT TTTTF VTTTT
+F FGKEG FFFFF FFFFF FFFFF
+G GGKEG SGGGG GGGGG GGGGG
+S SSKES SPSSS SSSSS SSSSS
+U UUKEU UUCUU UUUUU UUUUU
+C CCKEC CCCCC PCCCC CCCCC
+P PPKEP PPPPP PA!P! PPPPP
+R RRKEU RRRRR RRRRR RRRRR
+A AAKEU AAAAA XAAAA AAAAA
+X XXKEU XXXXX XAXXX XXXXX
+K KKKEK KKKKE KKKKE KKKKK
+E EEEEE EEEEE .EEEE EEEEE
+. ..... ..... ..... .....
+! !!KE! !!!!! !!!!! !!!!!
 ";
 
 #[test]
@@ -405,6 +406,23 @@ fn a_release_that_answers_badly_is_refused_quickly_and_the_old_one_returns() {
     let event = answer(&life, Outcome::Healthy);
     life = play(life, &mut now, [event]).0;
     assert_eq!((life.phase(), life.release), (Phase::Active, Some(commit('a'))));
+}
+
+#[test]
+fn a_release_that_becomes_another_commits_stays_proved_and_nothing_happens() {
+    let mut now = Millis::ZERO;
+    let mut life = active(&mut now);
+    life.release = Some(commit('a'));
+    let before = life.clone();
+    let (life, actions) = play(life, &mut now, [Event::Adopted { to: commit('b') }]);
+    assert_eq!((life.release.clone(), actions), (Some(commit('b')), Vec::new()));
+    assert_eq!(
+        Life {
+            release: before.release.clone(),
+            ..life
+        },
+        before
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use cartridge_protocol::launch::key;
 use cartridge_protocol::tenant::TenantId;
 
+use super::options::SIGNATURES;
 use super::resolve::Reader;
 use super::values::{absolute, boolean};
 use crate::layout::{Existing, TenantPaths};
@@ -21,6 +22,9 @@ pub const SUPER_TENANT_PATH: &str = "CARTRIDGE_SUPER_TENANT_PATH";
 /// Where the files of other tenants appear.
 pub const TENANT_PATH: &str = "CARTRIDGE_TENANT_PATH";
 
+/// Whether local changes go back to the branch.
+pub const PUSH_BACK: &str = "CARTRIDGE_PUSH_BACK";
+
 /// Where Stratos has them.
 const SUPER_TENANT: &str = "repository/deployment/server";
 
@@ -33,6 +37,8 @@ pub struct FileSettings {
     pub application: Option<PathBuf>,
     /// What is done about files that are there before the first release.
     pub existing: Existing,
+    /// What the application changes goes back to the branch.
+    pub push_back: bool,
     /// Several tenants have repositories of their own.
     pub multi_tenant: bool,
     /// Whose the member's own repository is.
@@ -63,6 +69,13 @@ impl Reader<'_> {
         let kind = self.get(RELEASE_FILES, ReleaseFiles::parse);
         let application = self.get(key::APPLICATION_PATH, application);
         let existing = self.get(EXISTING_FILES, Existing::parse);
+        let signed = self.get(SIGNATURES, |v| Ok(v != "none")) == Some(true);
+        let push_back = self.get(PUSH_BACK, |v| match boolean(v)? {
+            true if signed => {
+                Err("the agent's own commits are not signed, and --signatures wants them to be".to_owned())
+            }
+            other => Ok(other),
+        });
         let multi_tenant = self.get(key::MULTITENANT, boolean);
         let tenant = self.get(key::TENANT_ID, tenant);
         let super_tenant = self
@@ -70,7 +83,14 @@ impl Reader<'_> {
             .unwrap_or_else(|| SUPER_TENANT.into());
         let tenants = self.get(TENANT_PATH, |v| apart(below(v)?, &super_tenant));
         Some(FileSettings {
-            kind: kind?,
+            kind: kind.map(|kind| {
+                if push_back == Some(true) {
+                    ReleaseFiles::Writable
+                } else {
+                    kind
+                }
+            })?,
+            push_back: push_back?,
             application,
             existing: existing?,
             multi_tenant: multi_tenant?,

@@ -4,7 +4,7 @@
 
 use cartridge_protocol::launch::key;
 
-use super::{EXISTING_FILES, RELEASE_FILES, SUPER_TENANT_PATH, TENANT_PATH};
+use super::{EXISTING_FILES, PUSH_BACK, RELEASE_FILES, SUPER_TENANT_PATH, TENANT_PATH};
 use super::{LOG_BYTES, LOG_FILES, LOG_LINES, LOG_START};
 
 /// A file with options.
@@ -419,6 +419,12 @@ pub const OPTIONS: &[Opt] = &[
         "release-files",
         "shared",
         "Whether releases share what is the same in both: shared, or own (each has all its files to itself)",
+    ),
+    default(
+        PUSH_BACK,
+        "push-back",
+        "false",
+        "Whether what the application changes in its release goes back to the branch as a commit: true or false",
     ),
     opt(
         key::APPLICATION_ID,

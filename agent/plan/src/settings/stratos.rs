@@ -6,7 +6,7 @@
 use cartridge_protocol::launch::key;
 
 use super::values::boolean;
-use super::{EXISTING_FILES, LOG, LOG_FILES, START_SECONDS, SUPER_TENANT_PATH, TENANT_PATH};
+use super::{EXISTING_FILES, LOG, LOG_FILES, PUSH_BACK, START_SECONDS, SUPER_TENANT_PATH, TENANT_PATH};
 
 /// What a name of Stratos means here.
 #[derive(Debug)]
@@ -125,6 +125,13 @@ pub const KNOWN: &[Known] = &[
     ),
     nothing("ENABLE_ARTFCT_UPDATE", "enable.artifact.update", ARTIFACTS),
     nothing("CHECKOUT_ENABLED", "auto.checkout", ARTIFACTS),
+    sets(
+        "COMMIT_ENABLED",
+        "auto.commit",
+        PUSH_BACK,
+        yes_or_no,
+        "true or false",
+    ),
     nothing("ARTFCT_UPDATE_INT", "artifact.update.interval", ARTIFACTS),
     nothing(
         "ARTFCT_CLONE_RETRIES",
@@ -267,6 +274,10 @@ fn milliseconds(text: &str) -> Result<Option<String>, String> {
 
 fn backup(text: &str) -> Result<Option<String>, String> {
     Ok(boolean(text)?.then(|| "backup".to_owned()))
+}
+
+fn yes_or_no(text: &str) -> Result<Option<String>, String> {
+    Ok(Some(boolean(text)?.to_string()))
 }
 
 fn as_it_is(text: &str) -> Result<Option<String>, String> {

@@ -27,7 +27,7 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    fn new(limits: &Limits) -> Self {
+    pub(super) fn new(limits: &Limits) -> Self {
         Self {
             begun: Instant::now(),
             pace: Pace::begin(limits.patience, Millis::ZERO),

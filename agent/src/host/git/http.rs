@@ -2,7 +2,7 @@
 //! and none is near a credential.
 //!
 //! Redirects are followed by hand, on the same host only and never from https to http; later requests go to
-//! where the first was redirected. It refuses to know packs and refs, and never pushes.
+//! where the first was redirected. It refuses to know packs and refs.
 
 use bytes::Bytes;
 use cartridge_agent_plan::artifacts::advertisement::Reader;
@@ -21,8 +21,27 @@ const MOST_AFTER: usize = 256 << 10;
 /// The user name where only a token is given: the large forges ignore it.
 const TOKEN_USER: &str = "git";
 
+/// What is asked of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Service {
+    /// To give.
+    Fetch,
+    /// To take.
+    Push,
+}
+
+impl Service {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Fetch => "git-upload-pack",
+            Self::Push => "git-receive-pack",
+        }
+    }
+}
+
 /// One repository on a server.
 pub(super) struct Http {
+    service: Service,
     client: Client,
     url: Url,
     login: Login,
@@ -36,6 +55,7 @@ pub(super) struct Http {
 impl Http {
     pub(super) fn new(client: Client, url: Url, login: Login, patience: Patience) -> Self {
         Self {
+            service: Service::Fetch,
             client,
             url,
             login,
@@ -46,16 +66,23 @@ impl Http {
         }
     }
 
+    /// The same, to give commits to.
+    pub(super) fn that_takes(mut self) -> Self {
+        self.service = Service::Push;
+        self
+    }
+
     /// Reads what the server has: to the end, so that the connection can be used again.
     pub(super) fn list(&mut self, reader: &mut Reader, meter: &mut Meter) -> Result<(), Fault> {
-        let mut at = suffixed(&self.url, "info/refs?service=git-upload-pack")?;
+        let service = self.service.name();
+        let mut at = suffixed(&self.url, &format!("info/refs?service={service}"))?;
         for _ in 0..=MAX_REDIRECTS {
             let mut answer = self.send_off(Method::GET, &at, None)?;
             if answer.status().is_redirection() {
                 at = redirected(&at, &answer)?;
                 continue;
             }
-            self.accept(&answer, "application/x-git-upload-pack-advertisement")?;
+            self.accept(&answer, &format!("application/x-{service}-advertisement"))?;
             self.base = Some(base_of(&at)?);
             let mut after = 0;
             while let Some(piece) = wire::wait(&self.patience, answer.chunk())? {
@@ -86,9 +113,10 @@ impl Http {
         if self.answer.is_none() {
             let request = std::mem::take(&mut self.request);
             let base = self.base.as_ref().unwrap_or(&self.url);
-            let url = suffixed(base, "git-upload-pack")?;
+            let service = self.service.name();
+            let url = suffixed(base, service)?;
             let answer = self.send_off(Method::POST, &url, Some(request))?;
-            self.accept(&answer, "application/x-git-upload-pack-result")?;
+            self.accept(&answer, &format!("application/x-{service}-result"))?;
             self.answer = Some(answer);
         }
         let answer = self.answer.as_mut().expect("it was made above");
@@ -108,8 +136,11 @@ impl Http {
             .header(CACHE_CONTROL, "no-cache");
         if let Some(body) = body {
             request = request
-                .header(CONTENT_TYPE, "application/x-git-upload-pack-request")
-                .header(ACCEPT, "application/x-git-upload-pack-result")
+                .header(
+                    CONTENT_TYPE,
+                    format!("application/x-{}-request", self.service.name()),
+                )
+                .header(ACCEPT, format!("application/x-{}-result", self.service.name()))
                 .body(body);
         }
         if self.login.is_given() {

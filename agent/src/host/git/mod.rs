@@ -1,4 +1,4 @@
-//! The agent's only use of Git: ask a branch for its head, and have a commit's objects.
+//! The agent's only use of Git: ask a branch for its head, have a commit's objects, and give a commit back.
 //!
 //! The agent itself speaks with servers and reads lists of branches, in Rust; packs are read by libgit2 in a process
 //! that is confined (`fetcher`). It refuses to know working trees: nothing is ever checked out, no hook, filter,
@@ -15,6 +15,7 @@ pub mod fetcher;
 mod http;
 mod patient;
 mod process;
+mod push;
 mod signed;
 mod ssh;
 mod stop;
@@ -31,6 +32,7 @@ use cartridge_protocol::{CommitId, Secret};
 
 pub use fault::GitError;
 pub use process::fetch_with;
+pub(crate) use push::Receiver;
 pub(crate) use signed::{Unsigned, signer};
 pub use stop::Stop;
 pub(crate) use store::{NoObject, Store, UNSHALLOW};

@@ -34,7 +34,8 @@ impl Shelf {
     ) -> Result<(), ShelfError> {
         self.forget(commit)?;
         self.is_signed(store, commit, remote, stop)?;
-        let free = remote.rules.history == History::Any || remote.ordered.as_ref() == Some(commit);
+        let is_free = remote.ordered.as_ref() == Some(commit) || self.was_base(commit);
+        let free = remote.rules.history == History::Any || is_free;
         match self.linked().filter(|current| !free && current != commit) {
             None => Ok(()),
             Some(current) => self.descends(store, commit, &current, remote, stop),
@@ -170,7 +171,7 @@ impl Shelf {
         remote: &Remote,
     ) -> Result<(), ShelfError> {
         let percent = remote.rules.least_percent;
-        let free = percent == 0 || remote.ordered.as_ref() == Some(commit);
+        let free = percent == 0 || remote.ordered.as_ref() == Some(commit) || self.was_base(commit);
         let Some(current) = self.linked().filter(|current| !free && current != commit) else {
             return Ok(());
         };

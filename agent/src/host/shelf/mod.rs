@@ -12,6 +12,8 @@
 //! of it: whatever is left is either invisible or whole (S15). It refuses to know why a release is wanted.
 
 mod accept;
+mod adopt;
+mod changes;
 mod export;
 mod failpoint;
 mod fault;
@@ -20,6 +22,7 @@ mod heal;
 mod incoming;
 mod place;
 mod placed;
+mod push;
 mod remake;
 mod share;
 mod stage;
@@ -42,6 +45,7 @@ pub use incoming::Incoming;
 pub use place::Place;
 use place::Stand;
 pub use placed::Placed;
+pub use push::{Pushed, Pushing};
 
 const RELEASES: &str = "releases";
 const REPOSITORY: &str = "repository";
@@ -88,7 +92,7 @@ impl Shelf {
             Err(fs::TryLockError::Error(error)) => return Err(ShelfError::disk("lock", &path)(error)),
         }
         incoming::clear(root);
-        Ok(Self {
+        let shelf = Self {
             root: root.to_path_buf(),
             current: root.join(CURRENT),
             limits,
@@ -97,7 +101,9 @@ impl Shelf {
             fresh: heal::FRESH,
             verified: heal::Verified::default(),
             _lock: Arc::new(lock),
-        })
+        };
+        shelf.settle_adoption()?;
+        Ok(shelf)
     }
 
     /// The same shelf, from now on with such files in its releases.
@@ -278,6 +284,11 @@ impl Shelf {
         if !self.state()?.whole.contains(commit) {
             return Err(ShelfError::NotWhole(commit.clone()));
         }
+        self.lead_to(commit)
+    }
+
+    /// The current link leads to that release from now on.
+    fn lead_to(&self, commit: &CommitId) -> Result<(), ShelfError> {
         let (new, current) = (self.root.join(NEW_LINK), self.current_path());
         self.clear_link()?;
         point("link.before");
