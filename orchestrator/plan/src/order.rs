@@ -22,6 +22,8 @@ use crate::blueprint::{
 use crate::record::Record;
 use crate::world::World;
 
+pub use put::mark;
+
 /// Whether a resource may, must or must not exist before it is put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -31,6 +33,8 @@ pub enum Mode {
     Replace,
     /// Either (`cartridge apply`).
     Either,
+    /// It must, and be exactly what was read: this is its [`mark`].
+    IfStill(u64),
 }
 
 /// One order.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, get, post, put};
 use cartridge_orchestrator_plan::blueprint::{Located, parse};
 use cartridge_orchestrator_plan::desired::{AccessPoint, endpoints};
@@ -116,11 +117,13 @@ async fn list(State(api): State<Api>) -> Json<Vec<Value>> {
     )
 }
 
-async fn one(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Value>, Failure> {
-    let found = api
-        .engine
-        .read(|world, _, _| world.applications.get(id.as_str()).map(show::application));
-    found.map(Json).ok_or_else(|| unknown(&id))
+async fn one(State(api): State<Api>, Path(id): Path<String>) -> Result<Response, Failure> {
+    let found = api.engine.read(|world, _, _| {
+        let state = world.applications.get(id.as_str())?;
+        Some((state.revision, show::application(state)))
+    });
+    let (revision, shown) = found.ok_or_else(|| unknown(&id))?;
+    Ok(([(header::ETAG, format!("\"{revision}\""))], Json(shown)).into_response())
 }
 
 async fn remove(State(api): State<Api>, Path(id): Path<String>) -> Result<Success, Failure> {

@@ -9,6 +9,7 @@
 mod applications;
 mod body;
 mod clusters;
+mod dry_run;
 pub mod figures;
 mod members;
 mod reach;
@@ -67,6 +68,7 @@ fn mount(routes: &mut Routes) {
     resources::mount(routes);
     applications::mount(routes);
     clusters::mount(routes);
+    dry_run::mount(routes);
     members::mount(routes);
     stream::mount(routes);
 }

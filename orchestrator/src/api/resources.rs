@@ -7,10 +7,10 @@ use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, get, post, put};
 use cartridge_orchestrator_plan::blueprint::parse;
-use cartridge_orchestrator_plan::order::{Mode, Order};
+use cartridge_orchestrator_plan::order::{Mode, Order, mark};
 use cartridge_orchestrator_plan::world::World;
 use cartridge_protocol::{CartridgeType, GroupName, NetworkPartitionId, PolicyId};
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, header};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ use super::reply::{Failure, Success};
 use super::{Api, Routes, show};
 
 /// A document and what shall become of it: its id and the order.
-type Reader = fn(&Value, Mode) -> Result<(String, Order), Failure>;
+pub(super) type Reader = fn(&Value, Mode) -> Result<(String, Order), Failure>;
 
 /// How one kind of resource is read, shown and removed.
 #[derive(Clone, Copy)]
@@ -29,6 +29,7 @@ struct Resource {
     put: Reader,
     list: fn(&World) -> Vec<Value>,
     one: fn(&World, &str) -> Option<Value>,
+    mark: fn(&World, &str) -> Option<u64>,
     remove: fn(&str) -> Option<Order>,
 }
 
@@ -45,6 +46,7 @@ const ALL: [Resource; 6] = [
         },
         list: |world| world.cartridges.values().map(show::cartridge).collect(),
         one: |world, id| world.cartridges.get(id).map(show::cartridge),
+        mark: |world, id| world.cartridges.get(id).map(mark),
         remove: |id| CartridgeType::new(id).ok().map(Order::RemoveCartridge),
     },
     Resource {
@@ -65,6 +67,7 @@ const ALL: [Resource; 6] = [
                 .collect()
         },
         one: |world, name| world.cartridge_groups.get(name).map(show::cartridge_group),
+        mark: |world, id| world.cartridge_groups.get(id).map(mark),
         remove: |name| GroupName::new(name).ok().map(Order::RemoveCartridgeGroup),
     },
     Resource {
@@ -85,6 +88,7 @@ const ALL: [Resource; 6] = [
                 .collect()
         },
         one: |world, id| world.network_partitions.get(id).map(show::network_partition),
+        mark: |world, id| world.network_partitions.get(id).map(mark),
         remove: |id| {
             NetworkPartitionId::new(id)
                 .ok()
@@ -109,6 +113,7 @@ const ALL: [Resource; 6] = [
                 .collect()
         },
         one: |world, id| world.deployment_policies.get(id).map(show::deployment_policy),
+        mark: |world, id| world.deployment_policies.get(id).map(mark),
         remove: |id| PolicyId::new(id).ok().map(Order::RemoveDeploymentPolicy),
     },
     Resource {
@@ -129,6 +134,7 @@ const ALL: [Resource; 6] = [
                 .collect()
         },
         one: |world, id| world.autoscaling_policies.get(id).map(show::autoscaling_policy),
+        mark: |world, id| world.autoscaling_policies.get(id).map(mark),
         remove: |id| PolicyId::new(id).ok().map(Order::RemoveAutoscalingPolicy),
     },
     Resource {
@@ -149,6 +155,7 @@ const ALL: [Resource; 6] = [
                 .collect()
         },
         one: |world, id| world.application_policies.get(id).map(show::application_policy),
+        mark: |world, id| world.application_policies.get(id).map(mark),
         remove: |id| PolicyId::new(id).ok().map(Order::RemoveApplicationPolicy),
     },
 ];
@@ -188,8 +195,13 @@ pub(super) fn mount(routes: &mut Routes) {
             put(
                 async move |State(api): State<Api>,
                             Query(query): Query<PutQuery>,
+                            headers: HeaderMap,
                             Document(body): Document| {
-                    resource.submit(&api, &body, query.mode()?).await
+                    let mode = match read_before(&headers)? {
+                        Some(mark) => Mode::IfStill(mark),
+                        None => query.mode()?,
+                    };
+                    resource.submit(&api, &body, mode).await
                 },
             ),
         );
@@ -222,14 +234,20 @@ impl Resource {
         api.engine.submit(order).await?;
         Ok(match mode {
             Mode::Add => Success::new(StatusCode::CREATED, format!("{} {id} was added", self.name)),
-            Mode::Replace => Success::new(StatusCode::OK, format!("{} {id} was replaced", self.name)),
+            Mode::Replace | Mode::IfStill(_) => {
+                Success::new(StatusCode::OK, format!("{} {id} was replaced", self.name))
+            }
             Mode::Either => Success::new(StatusCode::OK, format!("{} {id} was applied", self.name)),
         })
     }
 
-    fn find(self, api: &Api, id: &str) -> Result<Json<Value>, Failure> {
-        let found = api.engine.read(|world, _, _| (self.one)(world, id));
-        found.map(Json).ok_or_else(|| Failure::unknown(self.name, id))
+    fn find(self, api: &Api, id: &str) -> Result<Response, Failure> {
+        let found = api
+            .engine
+            .read(|world, _, _| (self.one)(world, id).zip((self.mark)(world, id)));
+        let (shown, mark) = found.ok_or_else(|| Failure::unknown(self.name, id))?;
+        let tag = [(header::ETAG, format!("\"{mark:016x}\""))];
+        Ok((tag, Json(shown)).into_response())
     }
 
     async fn remove(self, api: &Api, id: &str) -> Result<Success, Failure> {
@@ -240,6 +258,25 @@ impl Resource {
             format!("{} {id} was removed", self.name),
         ))
     }
+}
+
+/// `If-Match: "0123456789abcdef"`: only if it still is what an `ETag` was given for.
+fn read_before(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
+    let Some(value) = headers.get(header::IF_MATCH) else {
+        return Ok(None);
+    };
+    let text = value.to_str().unwrap_or_default().trim_matches('"');
+    let mark = u64::from_str_radix(text, 16)
+        .map_err(|_| Failure::body(format!("If-Match: {text:?} is no ETag of a document here")))?;
+    Ok(Some(mark))
+}
+
+/// How a document of a collection is read and shown; None: there is no such collection.
+pub(super) fn reader(collection: &str) -> Option<(Reader, fn(&World, &str) -> Option<Value>)> {
+    let named = |resource: &&Resource| resource.collection.strip_prefix('/') == Some(collection);
+    ALL.iter()
+        .find(named)
+        .map(|resource| (resource.put, resource.one))
 }
 
 #[derive(Debug, Deserialize)]

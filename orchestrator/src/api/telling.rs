@@ -89,7 +89,8 @@ fn application_of(cluster: &str, world: &World) -> String {
     )
 }
 
-fn text(record: &Record) -> String {
+/// One line for people.
+pub fn text(record: &Record) -> String {
     installation(record)
         .or_else(|| resource(record))
         .or_else(|| application(record))

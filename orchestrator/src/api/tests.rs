@@ -21,6 +21,8 @@ use crate::identity::Identity;
 use crate::journal::{Journal, Keep};
 use crate::provision::Provisioners;
 
+mod edits;
+
 const SAMPLES: [(&str, &str); 4] = [
     (
         "autoscalingPolicies",
@@ -102,14 +104,26 @@ impl Server {
         body: impl Into<Body>,
         known: bool,
     ) -> (StatusCode, Value) {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::CONTENT_TYPE, kind);
+        let mut headers = vec![(header::CONTENT_TYPE, kind)];
         if known {
-            request = request.header(header::AUTHORIZATION, &self.header);
+            headers.push((header::AUTHORIZATION, &self.header));
         }
-        let mut request = request.body(body.into()).unwrap();
+        let (status, _, answer) = self.exchange(method, path, &headers, body.into()).await;
+        (status, answer)
+    }
+
+    async fn exchange(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(header::HeaderName, &str)],
+        body: Body,
+    ) -> (StatusCode, http::HeaderMap, Value) {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(name, *value);
+        }
+        let mut request = request.body(body).unwrap();
         request
             .extensions_mut()
             .insert(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 1))));
@@ -119,9 +133,10 @@ impl Server {
             hyper::service::Service::call(&service, request),
         );
         let answer = answer.await.expect("an answer in time").unwrap();
-        let status = answer.status();
+        let (status, headers) = (answer.status(), answer.headers().clone());
         let bytes = axum::body::to_bytes(answer.into_body(), 1 << 24).await.unwrap();
-        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+        let value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        (status, headers, value)
     }
 
     async fn ask(&self, method: &str, path: &str, body: &str) -> (StatusCode, Value) {

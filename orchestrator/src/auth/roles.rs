@@ -70,6 +70,7 @@ const TABLE: &[(&str, &str, Access)] = &[
     ("GET", "/applicationPolicies", LOOK),
     ("GET", "/applicationPolicies/{id}", LOOK),
     ("DELETE", "/applicationPolicies/{id}", ORDER),
+    ("POST", "/diff", ORDER),
     ("POST", "/applications", ORDER),
     ("PUT", "/applications", ORDER),
     ("GET", "/applications", LOOK),

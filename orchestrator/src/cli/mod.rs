@@ -6,6 +6,7 @@ mod apply;
 pub mod clean;
 pub mod client;
 mod describe;
+mod diff;
 mod document;
 mod get;
 mod kind;
@@ -101,6 +102,15 @@ follows from its `kind` field, or from its fields. Order does not matter: what
 is needed first is applied first. An application with an `applicationPolicy`
 field is deployed under that policy.")]
     Apply(ApplyOptions),
+    /// Show what documents would change, and what would be decided then
+    #[command(
+        after_help = "Examples:\n  cartridge diff -f application.json\n  cartridge diff -f blueprints/"
+    )]
+    Diff {
+        /// File, folder or - (standard input); may be repeated
+        #[arg(long = "file", short, required = true, value_name = "FILE|DIR|-")]
+        files: Vec<PathBuf>,
+    },
     /// List things, or show one
     #[command(after_help = "Examples:
   cartridge get members
@@ -229,6 +239,9 @@ pub struct ApplyOptions {
     /// Deploy the applications among them under this application policy
     #[arg(long, value_name = "POLICY")]
     pub deploy: Option<String>,
+    /// Change nothing: show what would change, as `cartridge diff` does
+    #[arg(long, conflicts_with = "deploy")]
+    pub dry_run: bool,
 }
 
 /// Options of `get`.
@@ -377,7 +390,9 @@ async fn carry_out(cli: Cli) -> Result<(), client::Fault> {
     let client = client::Client::open(&cli.global)?;
     let output = cli.global.output;
     match cli.command {
+        Command::Apply(options) if options.dry_run => diff::diff(&client, &options.files, output).await,
         Command::Apply(options) => apply::apply(&client, &options).await,
+        Command::Diff { files } => diff::diff(&client, &files, output).await,
         Command::Get(options) => get::get(&client, &options, output).await,
         Command::Describe { kind, name } => describe::describe(&client, kind, &name, output).await,
         Command::Explain { cluster } => describe::explain(&client, &cluster, output).await,

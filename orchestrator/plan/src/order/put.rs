@@ -3,6 +3,8 @@
 //!
 //! It refuses to know blueprints.
 
+use serde::Serialize;
+
 use super::{Code, Mode, Refusal, deploy};
 use crate::blueprint::{ApplicationPolicy, AutoscalingPolicy, Cartridge, DeploymentPolicy, NetworkPartition};
 use crate::record::Record;
@@ -11,7 +13,7 @@ use crate::world::{ApplicationStatus, BALANCER_CARTRIDGE, World};
 type Answer = Result<Vec<Record>, Refusal>;
 
 /// Whether the mode fits. `Ok(false)`: it is there already, exactly so.
-pub(super) fn fits<T: PartialEq>(
+pub(super) fn fits<T: PartialEq + Serialize>(
     mode: Mode,
     what: &str,
     id: &str,
@@ -24,12 +26,25 @@ pub(super) fn fits<T: PartialEq>(
             let message = format!("{field}: {what} {id:?} exists already; replace it with PUT");
             Err(Refusal::new(Code::Conflict, field, message))
         }
-        (Mode::Replace, None) => {
+        (Mode::Replace | Mode::IfStill(_), None) => {
             let message = format!("{field}: there is no {what} {id:?} to replace; add it with POST");
             Err(Refusal::new(Code::NotFound, field, message))
         }
+        (Mode::IfStill(read), Some(present)) if mark(present) != read => {
+            let message = format!("{field}: {what} {id:?} was changed meanwhile; read it again");
+            Err(Refusal::new(Code::Conflict, field, message))
+        }
         (_, present) => Ok(present != Some(wanted)),
     }
+}
+
+/// A number that stands for a document as it is: whoever replaces it can say which one they read. FNV-1a of its JSON,
+/// which is no secret and no proof.
+pub fn mark(document: &impl Serialize) -> u64 {
+    let text = serde_json::to_vec(document).unwrap_or_default();
+    text.into_iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    })
 }
 
 pub(super) fn cartridge(world: &World, cartridge: Box<Cartridge>, mode: Mode) -> Answer {

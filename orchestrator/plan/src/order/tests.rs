@@ -146,6 +146,19 @@ fn modes_tell_adding_from_replacing() {
     );
     let replace = refused(&world, Order::PutCartridge(cartridge("ruby", 81), Mode::Replace));
     assert_eq!(replace.code, Code::NotFound);
+    let read = mark(&world.cartridges["php"]);
+    let other = refused(
+        &world,
+        Order::PutCartridge(cartridge("php", 81), Mode::IfStill(read + 1)),
+    );
+    assert_eq!(other.code, Code::Conflict);
+    assert!(
+        admit(
+            &world,
+            Order::PutCartridge(cartridge("php", 81), Mode::IfStill(read))
+        )
+        .is_ok()
+    );
     let same = admit(&world, Order::PutCartridge(cartridge("php", 80), Mode::Either)).unwrap();
     assert_eq!(same, [], "what is so already needs no record");
 }
