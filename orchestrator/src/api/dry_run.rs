@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 
 use super::body::Document;
 use super::reply::Failure;
+use super::resources::Shown;
 use super::{Api, Routes, resources, show, telling};
 
 /// Most documents at once.
@@ -75,8 +76,6 @@ fn row(after: &mut World, one: &Value, place: usize, now: Millis) -> Result<Valu
     changes.truncate(MAX_TOLD);
     Ok(json!({"collection": collection, "id": id, "change": change, "changes": changes}))
 }
-
-type Shown = fn(&World, &str) -> Option<Value>;
 
 fn read(collection: &str, document: &Value, place: usize) -> Result<(String, Order, Shown), Failure> {
     if collection == "applications" {

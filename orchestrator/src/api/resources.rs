@@ -21,6 +21,9 @@ use super::{Api, Routes, show};
 /// A document and what shall become of it: its id and the order.
 pub(super) type Reader = fn(&Value, Mode) -> Result<(String, Order), Failure>;
 
+/// One document as it is shown; None: there is none of this id.
+pub(super) type Shown = fn(&World, &str) -> Option<Value>;
+
 /// How one kind of resource is read, shown and removed.
 #[derive(Clone, Copy)]
 struct Resource {
@@ -28,7 +31,7 @@ struct Resource {
     name: &'static str,
     put: Reader,
     list: fn(&World) -> Vec<Value>,
-    one: fn(&World, &str) -> Option<Value>,
+    one: Shown,
     mark: fn(&World, &str) -> Option<u64>,
     remove: fn(&str) -> Option<Order>,
 }
@@ -272,7 +275,7 @@ fn read_before(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
 }
 
 /// How a document of a collection is read and shown; None: there is no such collection.
-pub(super) fn reader(collection: &str) -> Option<(Reader, fn(&World, &str) -> Option<Value>)> {
+pub(super) fn reader(collection: &str) -> Option<(Reader, Shown)> {
     let named = |resource: &&Resource| resource.collection.strip_prefix('/') == Some(collection);
     ALL.iter()
         .find(named)
