@@ -137,6 +137,17 @@ impl Fake {
 
     /// Waits for a batch, among those heard after the first `after`, that is as wished.
     pub async fn hear(&self, after: usize, what: &str, wish: impl Fn(&Batch) -> bool) -> usize {
+        self.hear_within(Duration::from_secs(20), after, what, wish).await
+    }
+
+    /// The same, with a deadline of its own.
+    pub async fn hear_within(
+        &self,
+        within: Duration,
+        after: usize,
+        what: &str,
+        wish: impl Fn(&Batch) -> bool,
+    ) -> usize {
         let mut news = self.news.subscribe();
         let search = async {
             loop {
@@ -147,7 +158,7 @@ impl Fake {
                 news.changed().await.unwrap();
             }
         };
-        match tokio::time::timeout(Duration::from_secs(20), search).await {
+        match tokio::time::timeout(within, search).await {
             Ok(at) => at,
             Err(_) => panic!("never heard {what}; last: {:#?}", self.batches().last()),
         }

@@ -104,11 +104,23 @@ fn has_branch(answer: &[u8], url: &str, branch: &str) -> Result<(), Unreachable>
             format!("{url:?} is no Git repository: its answer is not Git's"),
         ));
     };
-    let branches: BTreeSet<&str> = lines.into_iter().filter_map(branch_of).collect();
-    if branches.contains(branch) {
+    let names: BTreeSet<&str> = lines.into_iter().filter_map(name_of).collect();
+    let is_commit = branch.len() == 40 && branch.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let full = [
+        format!("refs/heads/{branch}"),
+        format!("refs/tags/{branch}"),
+        branch.to_owned(),
+    ];
+    // Whether a server gives out a commit by its hash is seen when it is fetched.
+    if is_commit
+        || full
+            .iter()
+            .any(|name| name.starts_with("refs/") && names.contains(name.as_str()))
+    {
         return Ok(());
     }
-    let named: Vec<&str> = branches.iter().copied().take(MAX_NAMED).collect();
+    let branches = names.iter().filter_map(|name| name.strip_prefix("refs/heads/"));
+    let named: Vec<&str> = branches.take(MAX_NAMED).collect();
     let there = if named.is_empty() {
         "it has none".to_owned()
     } else {
@@ -116,15 +128,15 @@ fn has_branch(answer: &[u8], url: &str, branch: &str) -> Result<(), Unreachable>
     };
     Err(fault(
         "branch",
-        format!("{branch:?} is no branch of {url:?}; {there}"),
+        format!("{branch:?} is no branch or tag of {url:?}; {there}"),
     ))
 }
 
-/// `<hash> refs/heads/<name>`, the first line with capabilities behind a NUL.
-fn branch_of(line: &[u8]) -> Option<&str> {
+/// `<hash> <full name>`, the first line with capabilities behind a NUL.
+fn name_of(line: &[u8]) -> Option<&str> {
     let line = line.split(|byte| *byte == 0).next()?;
     let text = std::str::from_utf8(line).ok()?.trim_end();
-    text.split_once(' ')?.1.strip_prefix("refs/heads/")
+    Some(text.split_once(' ')?.1)
 }
 
 /// Splits lines that begin with their length in four hexadecimal digits; None: that is not what it is.
@@ -192,11 +204,22 @@ mod tests {
     }
 
     #[test]
-    fn a_branch_is_found_and_a_tag_is_none() {
-        assert_eq!(has_branch(advertisement().as_bytes(), "u", "main"), Ok(()));
-        let refused = has_branch(advertisement().as_bytes(), "u", "v1").unwrap_err();
-        assert_eq!(refused.field, "branch");
-        assert_eq!(refused.message, "\"v1\" is no branch of \"u\"; it has main");
+    fn a_branch_is_found_and_a_tag_and_a_commit_is_taken_at_its_word() {
+        for name in ["main", "v1", "refs/tags/v1", "refs/heads/main", HASH] {
+            assert_eq!(
+                has_branch(advertisement().as_bytes(), "u", name),
+                Ok(()),
+                "{name}"
+            );
+        }
+        for name in ["HEAD", "v2", "refs/heads/v1", "tags/v1", &HASH[1..]] {
+            let refused = has_branch(advertisement().as_bytes(), "u", name).unwrap_err();
+            assert_eq!(refused.field, "branch");
+            assert_eq!(
+                refused.message,
+                format!("{name:?} is no branch or tag of \"u\"; it has main")
+            );
+        }
     }
 
     #[test]

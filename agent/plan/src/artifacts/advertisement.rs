@@ -28,7 +28,9 @@ pub enum BadList {
 /// Reads a list. [`Reader::feed`] it until it is complete.
 #[derive(Debug)]
 pub struct Reader {
-    wanted: Vec<u8>,
+    wanted: Name,
+    /// The tag that a short name means where there is no such branch.
+    tag: Option<Name>,
     limits: (u64, u64),
     waiting: Vec<u8>,
     seen: Seen,
@@ -42,15 +44,40 @@ struct Seen {
     header: bool,
     first: Option<(ObjectId, Vec<u8>)>,
     capabilities: String,
+}
+
+/// A full name, and what the server has under it.
+#[derive(Debug)]
+struct Name {
+    name: Vec<u8>,
     tip: Option<ObjectId>,
     peeled: Option<ObjectId>,
+}
+
+impl Name {
+    fn new(name: String) -> Self {
+        Self {
+            name: name.into_bytes(),
+            tip: None,
+            peeled: None,
+        }
+    }
+
+    fn take(&mut self, hash: ObjectId, name: &[u8]) {
+        if name == self.name {
+            self.tip = Some(hash);
+        } else if name.strip_suffix(b"^{}") == Some(self.name.as_slice()) {
+            self.peeled = Some(hash);
+        }
+    }
 }
 
 impl Reader {
     /// For the branch, tag or other name that is meant by `name`.
     pub fn new(name: &str, limits: &Limits) -> Self {
         Self {
-            wanted: full_name(name).into_bytes(),
+            wanted: Name::new(full_name(name)),
+            tag: tag_name(name).map(Name::new),
             limits: (limits.refs_bytes, limits.refs),
             waiting: Vec::new(),
             seen: Seen::default(),
@@ -119,10 +146,9 @@ impl Reader {
         } else {
             name
         };
-        if name == self.wanted {
-            self.seen.tip = Some(hash);
-        } else if name.strip_suffix(b"^{}") == Some(self.wanted.as_slice()) {
-            self.seen.peeled = Some(hash);
+        self.wanted.take(hash, name);
+        if let Some(tag) = &mut self.tag {
+            tag.take(hash, name);
         }
         Ok(())
     }
@@ -153,8 +179,10 @@ impl Reader {
         if !self.complete {
             return Err(BadList::Malformed("it breaks off"));
         }
+        let is_tag = self.wanted.tip.is_none();
+        let tag = self.tag.filter(|tag| is_tag && tag.tip.is_some());
         Ok(Advertisement {
-            wanted: self.wanted,
+            wanted: tag.unwrap_or(self.wanted),
             seen: self.seen,
         })
     }
@@ -163,14 +191,19 @@ impl Reader {
 /// What a server has of what is wanted.
 #[derive(Debug)]
 pub struct Advertisement {
-    wanted: Vec<u8>,
+    wanted: Name,
     seen: Seen,
 }
 
 impl Advertisement {
     /// The commit that the wanted name means; a tag's own object is looked through.
     pub fn tip(&self) -> Option<ObjectId> {
-        self.seen.peeled.or(self.seen.tip)
+        self.wanted.peeled.or(self.wanted.tip)
+    }
+
+    /// The full name of what was found, or of the branch that was not.
+    pub fn name(&self) -> String {
+        String::from_utf8_lossy(&self.wanted.name).into_owned()
     }
 
     /// Whether the server has no branch at all.
@@ -192,9 +225,9 @@ impl Advertisement {
             lines.extend_from_slice(b"0000");
         }
         let first = self
-            .seen
+            .wanted
             .tip
-            .map(|tip| (tip, self.wanted.clone()))
+            .map(|tip| (tip, self.wanted.name.clone()))
             .or_else(|| self.seen.first.clone());
         if let Some((hash, name)) = first {
             let head = [hash.to_string().as_bytes(), b" ", &name, b"\0"].concat();
@@ -203,10 +236,10 @@ impl Advertisement {
                 &[&head, self.seen.capabilities.as_bytes(), b"\n"].concat(),
             );
         }
-        if let Some(peeled) = self.seen.peeled {
+        if let Some(peeled) = self.wanted.peeled {
             put(
                 &mut lines,
-                &[peeled.to_string().as_bytes(), b" ", &self.wanted, b"^{}\n"].concat(),
+                &[peeled.to_string().as_bytes(), b" ", &self.wanted.name, b"^{}\n"].concat(),
             );
         }
         lines.extend_from_slice(b"0000");
@@ -214,8 +247,18 @@ impl Advertisement {
     }
 }
 
-/// The full name that a short one means: a branch, unless it begins with `refs/`.
+/// The tag that a short name means where there is no branch of that name.
+pub fn tag_name(name: &str) -> Option<String> {
+    let is_short = !name.starts_with("refs/") && name.parse::<ObjectId>().is_err();
+    is_short.then(|| format!("refs/tags/{name}"))
+}
+
+/// The full name that a short one means: a branch, unless it begins with `refs/`. Where a commit is named, it is looked
+/// for in the history of what the server has checked out.
 pub fn full_name(name: &str) -> String {
+    if name.parse::<ObjectId>().is_ok() {
+        return "HEAD".to_owned();
+    }
     if name.starts_with("refs/") {
         name.to_owned()
     } else {
@@ -288,9 +331,22 @@ mod tests {
                 assert!(main.gives_by_hash() && !main.is_empty());
                 let tag = read("refs/tags/v1", &bytes, step).unwrap();
                 assert_eq!(tag.tip().unwrap().to_string(), A, "a tag means its commit");
-                assert_eq!(read("v1", &bytes, step).unwrap().tip(), None);
+                let short = read("v1", &bytes, step).unwrap();
+                assert_eq!((short.tip(), short.name().as_str()), (tag.tip(), "refs/tags/v1"));
+                assert_eq!(read("v2", &bytes, step).unwrap().tip(), None);
             }
         }
+    }
+
+    #[test]
+    fn a_branch_goes_before_a_tag_of_the_same_name() {
+        let mut lines = usual();
+        lines.push(format!("{B} refs/tags/main\n"));
+        let found = read("main", &list(&lines, true), 9).unwrap();
+        assert_eq!(found.name(), "refs/heads/main");
+        assert_eq!(found.tip().unwrap().to_string(), A);
+        let tag = read("refs/tags/main", &list(&lines, true), 9).unwrap();
+        assert_eq!(tag.tip().unwrap().to_string(), B);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod library;
 mod objects;
 mod packed;
 mod pipe;
+mod thrift;
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
@@ -107,6 +108,7 @@ fn begin(open: &Open) -> Result<(Repository, Vec<String>), Wrong> {
     if open.folder.as_ref().is_some_and(|folder| !folder.is_dir()) {
         return Err(Wrong::new(FaultKind::NotARepository, "there is no such folder"));
     }
+    thrift::prepare();
     let confined = sandbox::confine(&Confinement {
         folder: open.folder.as_deref().unwrap_or(Path::new(".")),
         reach: if open.folder.is_none() {
@@ -121,6 +123,9 @@ fn begin(open: &Open) -> Result<(Repository, Vec<String>), Wrong> {
         required: open.required,
     });
     let confined = confined.map_err(|error| Wrong::new(FaultKind::Unconfined, error.to_string()))?;
+    if let Err(error) = thrift::begin() {
+        eprintln!("what was read is not given back: {error}");
+    }
     library::prepare();
     let repository = match &open.folder {
         Some(folder) => Repository::open(folder)

@@ -27,7 +27,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cartridge_agent_plan::artifacts::Rules;
-use cartridge_agent_plan::artifacts::advertisement::full_name;
+use cartridge_agent_plan::artifacts::advertisement::{full_name, tag_name};
 use cartridge_protocol::{CommitId, Secret};
 
 pub use fault::GitError;
@@ -75,7 +75,8 @@ impl Remote {
     }
 }
 
-/// The commit that the branch names now: a branch, or another name that begins with `refs/`, or a commit's own hash.
+/// The commit that the branch names now: a branch, else a tag, or another name that begins with `refs/`, or a commit's
+/// own hash.
 /// Blocks: call it where blocking is allowed.
 pub fn head(remote: &Remote, stop: &Stop) -> Result<CommitId, GitError> {
     let address = address::accept(remote)?;
@@ -84,7 +85,10 @@ pub fn head(remote: &Remote, stop: &Stop) -> Result<CommitId, GitError> {
     }
     if address.url.scheme() == "file" {
         let store = Store::open(Path::new("/"), remote, stop)?;
-        let named = store.named(full_name(&remote.branch))?;
+        let mut named = store.named(full_name(&remote.branch))?;
+        if let (None, Some(tag)) = (named, tag_name(&remote.branch)) {
+            named = store.named(tag)?;
+        }
         return named
             .map(|id| id.commit())
             .ok_or_else(|| no_such_branch(remote, &address, false));

@@ -6,7 +6,6 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use cartridge_agent_plan::artifacts::advertisement::full_name;
 use cartridge_agent_plan::artifacts::object::{ObjectId, ObjectKind};
 use cartridge_agent_plan::artifacts::talk::{Ask, FaultKind, MAX_PIECE, MAX_REQUEST, Open, Say};
 use cartridge_protocol::CommitId;
@@ -129,7 +128,7 @@ impl Store {
         let mut carrier = Carrier::new(remote, &address, stop)?;
         let list = carrier.list().map_err(|fault| fault.at(shown()))?;
         let (tip, by_hash) = (list.tip(), list.gives_by_hash());
-        let branch = branch_refspec(remote);
+        let branch = format!("+{}:{BRANCH_REF}", list.name());
         if tip == Some(id) {
             self.download(&mut carrier, &branch, 1, &address)?;
         } else if by_hash {
@@ -167,7 +166,7 @@ impl Store {
             .list()
             .map_err(|fault| fault.at(address::shown(address.url.as_str())))?;
         let refspec = match list.tip() == Some(id) || !list.gives_by_hash() {
-            true => branch_refspec(remote),
+            true => format!("+{}:{BRANCH_REF}", list.name()),
             false => format!("+{commit}:{COMMIT_REF}"),
         };
         self.download(&mut carrier, &refspec, depth, &address)
@@ -259,10 +258,6 @@ impl Store {
             None => Err(NoObject::Forged),
         }
     }
-}
-
-fn branch_refspec(remote: &Remote) -> String {
-    format!("+{}:{BRANCH_REF}", full_name(&remote.branch))
 }
 
 fn pass_on(

@@ -169,37 +169,42 @@ fn repository(reader: &mut Reader, info: &Object<'_>) -> Option<(Repository, Opt
     Some((repository, password.map(Secret::new)))
 }
 
-/// A URL that can be fetched, without a password in it: it is shown in answers and kept in the journal.
+/// How addresses begin.
+const KINDS: &str = "must begin with https://, http://, ssh:// or file://, or be like user@host:path";
+
+/// An address that can be fetched from, without a password in it: it is shown in answers and kept in the journal.
 fn check_url(reader: &mut Reader, object: &Object<'_>, url: &str) {
     let path = object.path("repoUrl");
-    let Some((scheme, rest)) = url.split_once("://") else {
-        let value = Value::String(url.rsplit('@').next().unwrap_or_default().to_owned());
-        reader.fault(
-            &path,
-            Some(&value),
-            "must begin with https://, http:// or file://",
-        );
-        return;
+    let value = Value::String(url.to_owned());
+    let (scheme, authority) = match (url.split_once("://"), is_short(url)) {
+        (Some((scheme, rest)), _) => (scheme, rest.split(['/', '?', '#']).next().unwrap_or_default()),
+        (None, true) => ("ssh", url.split_once(':').map_or("", |(place, _)| place)),
+        (None, false) => {
+            let value = Value::String(url.rsplit('@').next().unwrap_or_default().to_owned());
+            reader.fault(&path, Some(&value), KINDS);
+            return;
+        }
     };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    if authority.contains('@') {
+    // Over SSH one is a user and shows a key: the user's name is no secret.
+    let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    if authority.contains('@') && (scheme != "ssh" || user.contains(':')) {
         let message = "must not hold a user name or password; use repoUsername and repoPassword";
         reader.fault(&path, Some(&Value::String("(hidden)".to_owned())), message);
-        return;
-    }
-    let value = Value::String(url.to_owned());
-    let known = matches!(scheme, "https" | "http" | "file");
-    if !known {
-        reader.fault(
-            &path,
-            Some(&value),
-            "must begin with https://, http:// or file://",
-        );
-    } else if authority.is_empty() && scheme != "file" {
+    } else if !matches!(scheme, "https" | "http" | "ssh" | "file") {
+        reader.fault(&path, Some(&value), KINDS);
+    } else if host.is_empty() && scheme != "file" {
         reader.fault(&path, Some(&value), "names no host");
+    } else if host.starts_with('-') || user.starts_with('-') {
+        reader.fault(&path, Some(&value), "has a host or user that begins with '-'");
     } else if url.chars().any(|c| c.is_control() || c.is_whitespace()) {
         reader.fault(&path, Some(&value), "must not hold blanks or control characters");
     }
+}
+
+/// `user@host:path`, as SSH servers are named.
+fn is_short(url: &str) -> bool {
+    let place = url.split_once(':').map_or("", |(place, _)| place);
+    place.contains('@') && !place.contains('/')
 }
 
 /// What Git accepts as a branch and no shell or option parser could take for anything else.

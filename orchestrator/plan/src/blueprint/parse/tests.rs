@@ -230,6 +230,43 @@ fn no_secret_is_told_in_a_fault() {
 }
 
 #[test]
+fn repositories_are_named_by_addresses_of_known_kinds() {
+    let told = |url: &str| {
+        let mut changed = chained();
+        let repository =
+            &mut changed["components"]["cartridges"][0]["subscribableInfo"]["artifactRepository"];
+        *repository = json!({"repoUrl": url});
+        application(&changed)
+            .err()
+            .map(|_| faults(application(&changed)).join("\n"))
+    };
+    for good in [
+        "https://git.example.org/x.git",
+        "http://127.0.0.1:8080/x",
+        "file:///srv/x",
+        "ssh://git@git.example.org:2222/srv/x",
+        "ssh://git.example.org/x",
+        "git@git.example.org:org/x.git",
+    ] {
+        assert_eq!(told(good), None, "{good}");
+    }
+    for (bad, words) in [
+        ("ssh://me:canary@host/x", "must not hold"),
+        ("https://me@host/x", "must not hold"),
+        ("ssh:///x", "names no host"),
+        ("ssh://-oProxyCommand=id/x", "begins with '-'"),
+        ("git@-oProxyCommand=id:x", "begins with '-'"),
+        ("git://host/x", "must begin with"),
+        ("ext::sh -c id", "must begin with"),
+        ("/srv/x", "must begin with"),
+        ("git@host:a b", "blanks"),
+    ] {
+        let told = told(bad).unwrap_or_else(|| panic!("{bad} was accepted"));
+        assert!(told.contains(words) && !told.contains("canary"), "{told}");
+    }
+}
+
+#[test]
 fn a_cycle_in_the_startup_orders_is_named() {
     let with = |orders: Value| {
         let mut wrong = chained();
