@@ -148,6 +148,14 @@ fn hostile(repo: &Repo) -> Vec<(&'static str, CommitId)> {
     all
 }
 
+fn many_branches(repo: &Repo, commit: &CommitId) {
+    let lines: String = (0..300_000)
+        .map(|n| format!("{commit} refs/heads/a{n:06}\n"))
+        .collect();
+    let text = format!("# pack-refs with: peeled fully-peeled sorted \n{lines}");
+    std::fs::write(repo.path().join(".git/packed-refs"), text).unwrap();
+}
+
 /// A line of a process's status, KiB.
 fn status(folder: &Path, name: &str) -> Option<u64> {
     let text = std::fs::read_to_string(folder.join("status")).ok()?;
@@ -225,14 +233,7 @@ async fn nothing_that_a_repository_holds_makes_the_agent_large() {
         peak.store(0, Ordering::SeqCst);
         repo.git(&["update-ref", "refs/heads/main", commit.as_str()]);
         if commit == good {
-            let lines: String = (0..300_000)
-                .map(|n| format!("{good} refs/heads/a{n:06}\n"))
-                .collect();
-            std::fs::write(
-                repo.path().join(".git/packed-refs"),
-                format!("# pack-refs with: peeled fully-peeled sorted \n{lines}"),
-            )
-            .unwrap();
+            many_branches(&repo, &good);
         }
         look += 1;
         let heads = member.fake.batches().len();
