@@ -20,6 +20,7 @@ mod server;
 mod show;
 mod stream;
 pub mod telling;
+mod users;
 
 pub use server::figures as server_figures;
 pub(crate) use stream::{newest_events, sse};
@@ -43,6 +44,8 @@ pub struct Api {
     pub engine: Engine,
     /// What the dashboard keeps.
     pub dashboard: Dashboard,
+    /// Who may come in.
+    pub auth: Auth,
 }
 
 /// All routes. Call it inside the runtime: the dashboard samples in the background until the router is dropped.
@@ -50,6 +53,7 @@ pub fn router(engine: Engine, auth: Auth) -> Router {
     let api = Api {
         dashboard: Dashboard::start(engine.clone()),
         engine,
+        auth: auth.clone(),
     };
     let mut routes = Routes::new(auth);
     mount(&mut routes);
@@ -69,6 +73,7 @@ fn mount(routes: &mut Routes) {
     applications::mount(routes);
     clusters::mount(routes);
     dry_run::mount(routes);
+    users::mount(routes);
     members::mount(routes);
     stream::mount(routes);
 }

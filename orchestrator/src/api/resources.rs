@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, get, post, put};
-use cartridge_orchestrator_plan::blueprint::parse;
+use cartridge_orchestrator_plan::blueprint::{Cartridge, parse};
 use cartridge_orchestrator_plan::order::{Mode, Order, mark};
 use cartridge_orchestrator_plan::world::World;
 use cartridge_protocol::{CartridgeType, GroupName, NetworkPartitionId, PolicyId};
@@ -229,6 +229,7 @@ pub(super) fn mount(routes: &mut Routes) {
         );
     }
     routes.add(Method::GET, "/cartridges/filter/{filter}", get(filter));
+    routes.add(Method::GET, "/cartridges/{id}/filter/{filter}", get(filter_one));
 }
 
 impl Resource {
@@ -292,27 +293,40 @@ async fn filter(
     State(api): State<Api>,
     Path(filter): Path<String>,
     Query(query): Query<FilterQuery>,
-) -> Result<Response, Failure> {
-    let wanted = query.criteria;
-    let kept: Option<Vec<Value>> = api.engine.read(|world, _, _| {
-        world
-            .cartridges
-            .values()
-            .map(|one| {
-                let fits = match filter.as_str() {
-                    "singleTenant" => !one.multi_tenant,
-                    "multiTenant" => one.multi_tenant,
-                    "loadBalancer" => matches!(one.category.as_str(), "load-balancer" | "lb"),
-                    "provider" => wanted.as_deref().is_none_or(|wanted| one.provider == wanted),
-                    _ => return None,
-                };
-                Some(fits.then(|| show::cartridge(one)))
-            })
-            .collect::<Option<Vec<Option<Value>>>>()
-            .map(|all| all.into_iter().flatten().collect())
+) -> Result<Json<Vec<Value>>, Failure> {
+    let fits = chosen(&filter, query.criteria)?;
+    Ok(Json(api.engine.read(|world, _, _| {
+        let kept = world.cartridges.values().filter(|one| fits(one));
+        kept.map(show::cartridge).collect()
+    })))
+}
+
+/// One cartridge, if a filter keeps it.
+async fn filter_one(
+    State(api): State<Api>,
+    Path((id, filter)): Path<(String, String)>,
+    Query(query): Query<FilterQuery>,
+) -> Result<Json<Value>, Failure> {
+    let fits = chosen(&filter, query.criteria)?;
+    let found = api.engine.read(|world, _, _| {
+        let one = world.cartridges.get(id.as_str()).filter(|one| fits(one));
+        one.map(show::cartridge)
     });
-    match kept {
-        Some(list) => Ok(Json(list).into_response()),
-        None => Err(Failure::unknown("filter", &filter)),
+    found.map(Json).ok_or_else(|| Failure::unknown("cartridge", &id))
+}
+
+fn chosen(filter: &str, criteria: Option<String>) -> Result<impl Fn(&Cartridge) -> bool, Failure> {
+    let filter = filter.to_owned();
+    if !matches!(
+        filter.as_str(),
+        "singleTenant" | "multiTenant" | "loadBalancer" | "provider"
+    ) {
+        return Err(Failure::unknown("filter", &filter));
     }
+    Ok(move |one: &Cartridge| match filter.as_str() {
+        "singleTenant" => !one.multi_tenant,
+        "multiTenant" => one.multi_tenant,
+        "loadBalancer" => matches!(one.category.as_str(), "load-balancer" | "lb"),
+        _ => criteria.as_deref().is_none_or(|wanted| one.provider == wanted),
+    })
 }

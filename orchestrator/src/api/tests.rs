@@ -22,6 +22,7 @@ use crate::journal::{Journal, Keep};
 use crate::provision::Provisioners;
 
 mod edits;
+mod rights;
 
 const SAMPLES: [(&str, &str); 4] = [
     (

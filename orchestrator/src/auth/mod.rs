@@ -25,7 +25,7 @@ use tokio::sync::Semaphore;
 pub use backoff::Backoff;
 pub use guard::{Guard, guard};
 pub use roles::Role;
-pub use store::{AuthFault, Credentials, create_token, ensure_admin};
+pub use store::{AuthFault, Change, Credentials, NoChange, create_token, ensure_admin};
 
 /// Most verified headers remembered.
 const MAX_REMEMBERED: usize = 256;
@@ -64,6 +64,8 @@ struct Inner {
     remembered: Mutex<Vec<([u8; 32], Principal)>>,
     backoff: Mutex<Backoff>,
     checks: Semaphore,
+    /// One edit of the file at a time.
+    edits: Mutex<()>,
     began: Instant,
 }
 
@@ -79,6 +81,7 @@ impl Auth {
             remembered: Mutex::default(),
             backoff: Mutex::default(),
             checks: Semaphore::new(MAX_CHECKS),
+            edits: Mutex::default(),
             began: Instant::now(),
         })))
     }
@@ -118,6 +121,20 @@ impl Auth {
                 Verdict::Unknown
             }
         }
+    }
+
+    /// Names and roles of all users.
+    pub fn listed(&self) -> Vec<(String, Role)> {
+        self.refresh();
+        self.users().listed()
+    }
+
+    /// Changes one user; blocks for as long as hashing a password takes.
+    pub fn change(&self, name: &str, change: Change) -> Result<(), NoChange> {
+        let _one_at_a_time = self.0.edits.lock().unwrap_or_else(PoisonError::into_inner);
+        store::change_user(&self.0.path, name, change)?;
+        self.refresh();
+        Ok(())
     }
 
     /// Reads the file anew if it changed (`cartridge token`): what was right before may not be any more.

@@ -113,6 +113,68 @@ pub fn create_token(data: &Path, owner: &str, role: Role) -> Result<Secret, Auth
     )))
 }
 
+/// What shall become of a user.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// There shall be one more.
+    Add(Role, Secret),
+    /// Role and password of one that there is; what is not named stays.
+    Update(Option<Role>, Option<Secret>),
+    /// One fewer; its tokens go with it.
+    Remove,
+}
+
+/// Why a user stays as it is.
+#[derive(Debug, thiserror::Error)]
+pub enum NoChange {
+    /// There is one of that name.
+    #[error("there is a user {0:?} already")]
+    Exists(String),
+    /// There is none of that name.
+    #[error("there is no user {0:?}")]
+    Unknown(String),
+    /// Nobody could order anything any more.
+    #[error("{0:?} is the last administrator")]
+    LastAdmin(String),
+    /// There are too many.
+    #[error("there are {MAX_USERS} users; no more are accepted")]
+    TooMany,
+    /// The file.
+    #[error(transparent)]
+    Fault(#[from] AuthFault),
+}
+
+/// Most users.
+pub const MAX_USERS: usize = 1000;
+
+/// Changes one user. Slow on purpose where a password is hashed.
+pub fn change_user(path: &Path, name: &str, change: Change) -> Result<(), NoChange> {
+    let mut users = Users::read(path)?;
+    let known = users.users.iter().any(|user| user.name == name);
+    match (&change, known) {
+        (Change::Add(..), true) => return Err(NoChange::Exists(name.to_owned())),
+        (Change::Update(..) | Change::Remove, false) => return Err(NoChange::Unknown(name.to_owned())),
+        (Change::Add(..), false) if users.users.len() >= MAX_USERS => return Err(NoChange::TooMany),
+        _ => {}
+    }
+    let hashed = |password: Secret| Hashed::of(&password).map_err(AuthFault::from);
+    match change {
+        Change::Add(role, password) => users.put(name, Some(role), Some(hashed(password)?)),
+        Change::Update(role, password) => {
+            let password = password.map(hashed).transpose()?;
+            users.put(name, role, password);
+        }
+        Change::Remove => {
+            users.users.retain(|user| user.name != name);
+            users.tokens.retain(|token| token.owner != name);
+        }
+    }
+    if !users.has_admin() {
+        return Err(NoChange::LastAdmin(name.to_owned()));
+    }
+    Ok(users.write(path)?)
+}
+
 /// All users and tokens.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Users {
@@ -167,6 +229,31 @@ impl Users {
         file.write_all(&text).map_err(fault)?;
         file.sync_all().map_err(fault)?;
         std::fs::rename(&part, path).map_err(fault)
+    }
+
+    /// Names and roles, in the order in which they were added.
+    pub fn listed(&self) -> Vec<(String, Role)> {
+        let row = |user: &User| (user.name.clone(), user.role);
+        self.users.iter().map(row).collect()
+    }
+
+    /// Adds one, or changes password and role of the one there is.
+    fn put(&mut self, name: &str, role: Option<Role>, password: Option<Hashed>) {
+        match self.users.iter_mut().find(|user| user.name == name) {
+            Some(user) => {
+                user.role = role.unwrap_or(user.role);
+                user.password = password.unwrap_or_else(|| user.password.clone());
+            }
+            None => self.users.extend(password.map(|password| User {
+                name: name.to_owned(),
+                role: role.unwrap_or(Role::Viewer),
+                password,
+            })),
+        }
+    }
+
+    fn has_admin(&self) -> bool {
+        self.users.iter().any(|user| user.role == Role::Admin)
     }
 
     /// The user with this name, if the password is right. A name that does not exist costs the same time.
