@@ -41,7 +41,7 @@ async fn whoever_asks_gets_what_the_table_says() {
     let token = crate::auth::create_token(server._data.path(), "ci", Role::Viewer).unwrap();
     let token = format!("Bearer {}", token.expose());
     for (method, route, access) in TABLE {
-        let path = route.replace('{', "").replace('}', "");
+        let path = route.replace(['{', '}'], "");
         let mounts: &[&str] = if outside(route) {
             &[""]
         } else {
