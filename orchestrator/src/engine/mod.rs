@@ -44,7 +44,7 @@ use self::writer::Writer;
 use crate::clock::Clock;
 use crate::identity::Identity;
 use crate::journal::{Journal, JournalError};
-use crate::lines::{Kept, Lines};
+use crate::lines::{Kept, Lines, joined};
 use crate::provision::Provisioners;
 use crate::provision::takeover::Orphan;
 
@@ -255,33 +255,12 @@ impl Engine {
 
     /// All log lines of a member that are still kept, of this server and those before it, oldest first, each with its life.
     pub async fn all_logs(&self, member: &MemberId) -> Vec<Kept> {
-        let mut kept = self.shared.lines.read(member).await;
+        let kept = self.shared.lines.read(member).await;
         let logs = self.shared.logs.lock().expect("no holder of the log lock panics");
-        let Some(ring) = logs.get(member) else {
-            return kept;
-        };
-        let newer = ring.after(0);
-        let incarnation = ring.incarnation();
-        if let Some(first) = newer.first() {
-            // Words about lines that are here all the same, too.
-            let is_newer = |kept: &Kept| kept.incarnation == incarnation && kept.line.number >= first.number;
-            let from = kept.iter().position(is_newer);
-            kept.truncate(from.unwrap_or(kept.len()));
+        match logs.get(member) {
+            Some(ring) => joined(kept, ring.incarnation(), ring.after(0)),
+            None => kept,
         }
-        kept.extend(newer.into_iter().map(|line| Kept { incarnation, line }));
-        // What an agent read again while no server remembered it.
-        let (mut life, mut places) = (0, Places::default());
-        kept.retain(|kept| {
-            if std::mem::replace(&mut life, kept.incarnation) != kept.incarnation {
-                places = Places::default();
-            }
-            places.advance(
-                kept.line
-                    .sequence
-                    .map(|sequence| (kept.line.stream.as_str(), sequence)),
-            )
-        });
-        kept
     }
 
     /// Log lines of all members from now on.

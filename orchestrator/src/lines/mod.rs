@@ -23,6 +23,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::engine::FromMember;
 use keeper::Keeper;
+pub use row::joined;
 
 /// Batches that may wait for the disk.
 const MAX_WAITING: usize = 4096;

@@ -123,3 +123,24 @@ impl Reader {
         self.all
     }
 }
+
+/// What was read from files and, after it, what is in memory of one life. What is in both comes from memory, and an
+/// entry that an agent read again while no server remembered it comes once.
+pub fn joined(mut kept: Vec<Kept>, incarnation: u64, newer: Vec<LogLine>) -> Vec<Kept> {
+    if let Some(first) = newer.first() {
+        // Words about lines that are here all the same, too.
+        let is_newer = |kept: &Kept| kept.incarnation == incarnation && kept.line.number >= first.number;
+        let from = kept.iter().position(is_newer);
+        kept.truncate(from.unwrap_or(kept.len()));
+    }
+    kept.extend(newer.into_iter().map(|line| Kept { incarnation, line }));
+    let (mut life, mut places) = (0, Places::default());
+    kept.retain(|kept| {
+        if std::mem::replace(&mut life, kept.incarnation) != kept.incarnation {
+            places = Places::default();
+        }
+        let line = &kept.line;
+        places.advance(line.sequence.map(|sequence| (line.stream.as_str(), sequence)))
+    });
+    kept
+}

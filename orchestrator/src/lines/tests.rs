@@ -167,6 +167,45 @@ async fn an_entry_that_two_servers_were_given_under_two_numbers_is_read_once() {
     assert_eq!(read(&lines, "m-1").await, ["1/1", "1/2", "1/1002"]);
 }
 
+#[test]
+fn what_is_in_memory_too_comes_from_there_and_words_about_what_is_there_go() {
+    let of_pipe = |number| LogLine {
+        sequence: None,
+        ..line(number, "x")
+    };
+    let kept = |incarnation, line| Kept { incarnation, line };
+    let shown = |all: Vec<Kept>| -> Vec<String> {
+        let one = |kept: Kept| format!("{}/{} {}", kept.incarnation, kept.line.number, kept.line.text);
+        all.into_iter().map(one).collect()
+    };
+    // On disk: the life before, two lines, the words for two that were not kept, one more.
+    let disk = vec![
+        kept(1, of_pipe(9)),
+        kept(2, of_pipe(1)),
+        kept(2, of_pipe(2)),
+        row::word(2, 4, "not kept"),
+        kept(2, of_pipe(5)),
+    ];
+    let memory: Vec<LogLine> = (2..=6).map(of_pipe).collect();
+    let expected = ["1/9 x", "2/1 x", "2/2 x", "2/3 x", "2/4 x", "2/5 x", "2/6 x"];
+    assert_eq!(shown(joined(disk.clone(), 2, memory)), expected);
+    assert_eq!(
+        shown(joined(disk.clone(), 2, vec![of_pipe(6)])).len(),
+        6,
+        "the words stay"
+    );
+    assert_eq!(joined(disk.clone(), 3, vec![]), disk);
+    let again = vec![kept(1, line(1, "a")), kept(1, line(2, "b"))];
+    let newer = vec![
+        LogLine {
+            number: 100,
+            ..line(2, "b")
+        },
+        line(101, "c"),
+    ];
+    assert_eq!(shown(joined(again, 1, newer)), ["1/1 a", "1/2 b", "1/101 c"]);
+}
+
 #[tokio::test]
 async fn the_newest_stay_and_a_member_takes_no_more_room_than_it_may() {
     let folder = tempfile::tempdir().unwrap();
