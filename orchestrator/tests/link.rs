@@ -6,7 +6,7 @@ mod scene;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use cartridge_orchestrator::identity::sha256_hex;
 use cartridge_orchestrator::link;
 use cartridge_orchestrator::provision::{Answer, Ensured, Found, LinkInfo, Provisioner};
@@ -14,6 +14,7 @@ use cartridge_orchestrator_plan::step::MemberSpec;
 use cartridge_orchestrator_plan::world::MemberPhase;
 use cartridge_protocol::MemberId;
 use cartridge_protocol::link::{Down, Joined};
+use cartridge_protocol::surroundings::{PeerPhase, Surroundings};
 use futures_util::StreamExt as _;
 use http::{Request, StatusCode};
 use hyper::service::Service as _;
@@ -240,6 +241,59 @@ async fn the_stream_says_what_is_wanted_and_ends_with_the_member() {
     tokio::time::timeout(std::time::Duration::from_secs(20), rest)
         .await
         .expect("the stream ends");
+}
+
+/// The next order on a stream that says something of what runs around the member.
+async fn around(lines: &mut BodyDataStream) -> Surroundings {
+    let next = async {
+        loop {
+            let line = lines.next().await.expect("the stream goes on").unwrap();
+            if let Down::Desired(desired) = serde_json::from_slice(&line).unwrap()
+                && let Some(around) = desired.surroundings
+            {
+                return Arc::unwrap_or_clone(around);
+            }
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), next)
+        .await
+        .expect("it is told")
+}
+
+#[tokio::test]
+async fn who_asks_is_told_what_runs_around_it_and_every_change_of_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_scene, agent) = scene(folder.path()).await;
+    let own = agent.credential.as_str();
+    assert_eq!(agent.join(&agent.token, own).await, StatusCode::OK);
+    let (_, body) = agent.call("GET", "/link/v1/stream", own, Vec::new()).await;
+    let mut lines = body.into_data_stream();
+    let first = lines.next().await.unwrap().unwrap();
+    let Down::Desired(first) = serde_json::from_slice(&first).unwrap() else {
+        panic!("no order: {first:?}");
+    };
+    assert_eq!(first.surroundings, None, "nobody asked");
+    let curious = |sequence, phase| {
+        let mut batch = batch(sequence, phase);
+        batch["status"]["wants_surroundings"] = json!(true);
+        batch
+    };
+    let phase = |around: &Surroundings| {
+        let own = around
+            .peers()
+            .find(|(_, peer)| peer.member.as_str() == agent.member);
+        own.expect("it is in it itself").1.phase
+    };
+    assert_eq!(agent.batch(own, &curious(1, "starting")).await, StatusCode::OK);
+    let told = around(&mut lines).await;
+    assert_eq!(phase(&told), PeerPhase::Starting);
+    assert_eq!(agent.batch(own, &curious(2, "active")).await, StatusCode::OK);
+    let later = around(&mut lines).await;
+    assert!(later.revision > told.revision);
+    assert_eq!(phase(&later), PeerPhase::Active);
+    // Another ear is told at once.
+    let (_, body) = agent.call("GET", "/link/v1/stream", own, Vec::new()).await;
+    assert_eq!(around(&mut body.into_data_stream()).await, later);
 }
 
 #[tokio::test]

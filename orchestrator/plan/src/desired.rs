@@ -62,6 +62,7 @@ pub fn desired(world: &World, member: &MemberId) -> Option<Desired> {
         // Nobody can sign up yet.
         tenants: Vec::new(),
         topology,
+        // Only those are told who ask: see [`crate::around::surroundings`].
         surroundings: None,
         sample_interval_ms: SAMPLE_INTERVAL_MS,
         publish_interval_ms: match cluster.role {

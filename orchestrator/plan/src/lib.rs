@@ -6,11 +6,13 @@
 //! World::apply(&Entry)                                    the state is a fold over the journal
 //! outstanding(&World, now) -> Vec<Step>                   what the world still lacks; ids already chosen
 //! desired(&World, &MemberId) -> Desired                   what one agent is told
+//! surroundings(&World, &MemberId) -> Surroundings         what runs around it, for its hooks
 //! ```
 //!
 //! This crate refuses to know about clocks, files, sockets, processes, tasks and randomness; its clippy.toml
 //! enforces it. The caller supplies the time as [`cartridge_protocol::Millis`] of its monotonic clock.
 
+pub mod around;
 pub mod blueprint;
 pub mod check;
 pub mod decide;

@@ -59,9 +59,13 @@ impl Engine {
     /// Takes in what a member says; [`Engine::fence`] has been passed.
     pub fn report(&self, member: &MemberId, incarnation: u64, batch: Batch) -> Result<Acknowledged, Fence> {
         self.shared.stats.batches.fetch_add(1, Relaxed);
+        let curious = batch.status.wants_surroundings;
         let Batch { notices, logs, .. } = &batch;
         let (notices, logs) = (notices.clone(), logs.clone());
         let changed = self.shared.take_in(member, incarnation, batch)?;
+        if curious {
+            self.shared.tell_curious(member);
+        }
         let acknowledged = keep(
             &self.shared.notices,
             member,

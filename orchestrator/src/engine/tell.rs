@@ -1,9 +1,10 @@
 //! What each agent is told: the whole of it, newest wins. Refuses to know how it travels.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use cartridge_orchestrator_plan::around::surroundings;
 use cartridge_orchestrator_plan::desired::{PUBLISH_INTERVAL_MS, SAMPLE_INTERVAL_MS, desired};
 use cartridge_orchestrator_plan::record::{Entry, Record};
 use cartridge_orchestrator_plan::world::{Role, World, member_of};
@@ -12,7 +13,7 @@ use cartridge_protocol::{ApplicationId, MemberId};
 use tokio::sync::watch;
 
 use super::draft::{Touched, touched};
-use super::{Engine, Shared};
+use super::{Engine, Shared, State};
 
 /// How often agents measure and report, milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +35,36 @@ impl Default for Intervals {
 
 /// Everybody who listens.
 #[derive(Default)]
-pub(crate) struct Listeners(Mutex<HashMap<MemberId, Listener>>);
+pub(crate) struct Listeners(Mutex<Listening>);
+
+#[derive(Default)]
+struct Listening {
+    all: HashMap<MemberId, Listener>,
+    /// Those of them that want to know what runs around them.
+    curious: BTreeMap<ApplicationId, BTreeSet<MemberId>>,
+}
+
+impl Listeners {
+    fn lock(&self) -> MutexGuard<'_, Listening> {
+        self.0.lock().expect("no holder of this lock panics")
+    }
+}
+
+impl Listening {
+    /// True: this was not known before.
+    fn note_curious(&mut self, application: &ApplicationId, member: &MemberId) -> bool {
+        let of_it = self.curious.entry(application.clone()).or_default();
+        of_it.insert(member.clone())
+    }
+
+    fn remove(&mut self, member: &MemberId) {
+        self.all.remove(member);
+        self.curious.retain(|_, members| {
+            members.remove(member);
+            !members.is_empty()
+        });
+    }
+}
 
 struct Listener {
     number: u64,
@@ -61,16 +91,9 @@ impl Ear {
 impl Drop for Ear {
     fn drop(&mut self) {
         self.shared.stats.streams.fetch_sub(1, Relaxed);
-        let mut listeners = self
-            .shared
-            .listeners
-            .0
-            .lock()
-            .expect("no holder of this lock panics");
-        if listeners
-            .get(&self.member)
-            .is_some_and(|l| l.number == self.number)
-        {
+        let mut listeners = self.shared.listeners.lock();
+        let is_own = |listener: &Listener| listener.number == self.number;
+        if listeners.all.get(&self.member).is_some_and(is_own) {
             listeners.remove(&self.member);
         }
     }
@@ -82,16 +105,15 @@ impl Engine {
         let number = self.shared.stats.streams_ever.fetch_add(1, Relaxed);
         self.shared.stats.streams.fetch_add(1, Relaxed);
         // Held while looking at the world, so that no change falls between looking and listening.
-        let mut listeners = self
-            .shared
-            .listeners
-            .0
-            .lock()
-            .expect("no holder of this lock panics");
+        let mut listeners = self.shared.listeners.lock();
         let current = self.shared.desired(member, incarnation).map(Arc::new);
+        let around = current.as_ref().and_then(|desired| desired.surroundings.as_ref());
+        if let Some(around) = around {
+            listeners.note_curious(&around.application, member);
+        }
         let (tell, mut heard) = watch::channel(current);
         heard.mark_changed();
-        listeners.insert(member.clone(), Listener { number, tell });
+        listeners.all.insert(member.clone(), Listener { number, tell });
         drop(listeners);
         Ear {
             shared: Arc::clone(&self.shared),
@@ -114,12 +136,16 @@ impl Shared {
             if known.incarnation != incarnation {
                 return None;
             }
-            self.complete(&state.world, member)
+            self.complete(state, member)
         })
     }
 
-    fn complete(&self, world: &World, member: &MemberId) -> Option<Desired> {
+    fn complete(&self, state: &State, member: &MemberId) -> Option<Desired> {
+        let world = &state.world;
         let mut wanted = desired(world, member)?;
+        if is_curious(state, member) {
+            wanted.surroundings = surroundings(world, member).map(Arc::new);
+        }
         wanted.sample_interval_ms = self.intervals.sample_ms;
         wanted.publish_interval_ms = wanted.publish_interval_ms.min(self.intervals.publish_ms);
         if let Some(artifacts) = &mut wanted.artifacts {
@@ -140,23 +166,43 @@ impl Shared {
 
     /// Tells those whose orders these entries may have changed; `old` is the world before them.
     pub(crate) fn tell(&self, old: &World, entries: &[Entry]) {
-        let listeners = self.listeners.0.lock().expect("no holder of this lock panics");
-        self.read(|state| match concerned(&state.world, old, entries) {
-            None => listeners
-                .iter()
-                .for_each(|(member, listener)| self.tell_one(&state.world, member, listener)),
-            Some(members) => {
-                for member in members {
-                    if let Some(listener) = listeners.get(&member) {
-                        self.tell_one(&state.world, &member, listener);
+        let listeners = self.listeners.lock();
+        self.read(
+            |state| match concerned(&state.world, old, entries, &listeners.curious) {
+                None => listeners
+                    .all
+                    .iter()
+                    .for_each(|(member, listener)| self.tell_one(state, member, listener)),
+                Some(members) => {
+                    for member in members {
+                        if let Some(listener) = listeners.all.get(&member) {
+                            self.tell_one(state, &member, listener);
+                        }
                     }
                 }
+            },
+        );
+    }
+
+    /// A member has said that it wants to know what runs around it.
+    pub(crate) fn tell_curious(&self, member: &MemberId) {
+        let mut listeners = self.listeners.lock();
+        self.read(|state| {
+            let known = state.world.members.get(member);
+            let cluster = known.and_then(|known| state.world.clusters.get(&known.cluster));
+            let Some(cluster) = cluster.filter(|_| listeners.all.contains_key(member)) else {
+                return;
+            };
+            if listeners.note_curious(&cluster.application, member)
+                && let Some(listener) = listeners.all.get(member)
+            {
+                self.tell_one(state, member, listener);
             }
         });
     }
 
-    fn tell_one(&self, world: &World, member: &MemberId, listener: &Listener) {
-        let wanted = self.complete(world, member);
+    fn tell_one(&self, state: &State, member: &MemberId, listener: &Listener) {
+        let wanted = self.complete(state, member);
         listener.tell.send_if_modified(|told| {
             let changed = told.as_deref() != wanted.as_ref();
             if changed {
@@ -167,8 +213,23 @@ impl Shared {
     }
 }
 
+/// It has said so, in the life that it is in.
+fn is_curious(state: &State, member: &MemberId) -> bool {
+    let said = state.seen.members.get(member);
+    let known = state.world.members.get(member);
+    let of_this_life = said
+        .zip(known)
+        .filter(|(said, known)| said.incarnation == known.incarnation);
+    of_this_life.is_some_and(|(said, _)| said.status.wants_surroundings)
+}
+
 /// Whose orders these entries may have changed; None: perhaps everybody's.
-fn concerned(world: &World, old: &World, entries: &[Entry]) -> Option<BTreeSet<MemberId>> {
+fn concerned(
+    world: &World,
+    old: &World,
+    entries: &[Entry],
+    curious: &BTreeMap<ApplicationId, BTreeSet<MemberId>>,
+) -> Option<BTreeSet<MemberId>> {
     let mut members = BTreeSet::new();
     let mut whole: BTreeSet<ApplicationId> = BTreeSet::new();
     let mut balancers: BTreeSet<ApplicationId> = BTreeSet::new();
@@ -176,6 +237,8 @@ fn concerned(world: &World, old: &World, entries: &[Entry]) -> Option<BTreeSet<M
         let Touched::Application(application) = touched(world, old, &entry.record) else {
             return None;
         };
+        // These are told of all that happens in it.
+        members.extend(curious.get(&application).into_iter().flatten().cloned());
         match (&entry.record, member_of(&entry.record)) {
             // What a member is told follows from itself and its cluster; what balancers are told, from all.
             (_, Some((member, _))) => {

@@ -5,6 +5,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod around;
 mod bursts;
 mod checks;
 mod cost;

@@ -1,0 +1,97 @@
+//! What runs around a member, in its own application: for members whose hooks want to know.
+//!
+//! It refuses to know who wants it. Tenants, sign-ups and domains are left out as long as there are none.
+
+use std::collections::BTreeMap;
+
+use cartridge_protocol::surroundings::{
+    MAX_PEERS, MAX_PROPERTIES, MAX_PROPERTY_BYTES, Neighbours, Peer, PeerPhase, Surroundings,
+};
+use cartridge_protocol::{ApplicationId, MemberId};
+
+use crate::world::{Cluster, Member, MemberPhase, Role, World};
+
+/// What one member is told of its surroundings; None: it is unknown. Members of its own cluster come first and are the
+/// last to be left out.
+pub fn surroundings(world: &World, member: &MemberId) -> Option<Surroundings> {
+    let own = world.clusters.get(&world.members.get(member)?.cluster)?;
+    let others = world
+        .clusters_of(&own.application)
+        .filter(|cluster| cluster.id != own.id);
+    let (mut room, mut omitted) = (MAX_PEERS, 0);
+    let mut clusters = Vec::new();
+    // The newest change of any cluster: none of their revisions goes back, and none goes away while the others stay.
+    let mut revision = 0;
+    for cluster in std::iter::once(own).chain(others) {
+        revision = revision.max(cluster.revision).max(cluster.told);
+        let all = world.members_of(cluster).count();
+        let told: Vec<Peer> = world
+            .members_of(cluster)
+            .take(room)
+            .map(|one| peer(&own.application, one))
+            .collect();
+        room -= told.len();
+        omitted += all - told.len();
+        clusters.push(neighbours(cluster, told));
+    }
+    let cartridge = world.cartridges.get(&own.cartridge);
+    Some(Surroundings {
+        revision,
+        application: own.application.clone(),
+        clusters,
+        omitted: u32::try_from(omitted).unwrap_or(u32::MAX),
+        service_properties: cartridge.map_or_else(BTreeMap::new, |cartridge| free(&cartridge.property)),
+        cluster_properties: BTreeMap::new(),
+        member_properties: BTreeMap::new(),
+        tenants: None,
+        sign_ups: None,
+        domain_mappings: None,
+    })
+}
+
+fn neighbours(cluster: &Cluster, members: Vec<Peer>) -> Neighbours {
+    Neighbours {
+        cluster: cluster.id.clone(),
+        service: cluster.cartridge.clone(),
+        alias: cluster.alias.clone(),
+        hosts: cluster.hosts.clone(),
+        balancer: matches!(cluster.role, Role::Balancer { .. }),
+        members,
+    }
+}
+
+fn peer(application: &ApplicationId, member: &Member) -> Peer {
+    let instance = member.instance.as_ref();
+    Peer {
+        member: member.id.clone(),
+        incarnation: member.incarnation,
+        cluster_instance: format!("{application}-{}", member.group_instance.max(1)),
+        network_partition: member.network_partition.clone(),
+        partition: member.partition.clone(),
+        phase: phase(&member.phase),
+        address: instance.map(|instance| instance.address),
+        ports: instance.map_or_else(BTreeMap::new, |instance| instance.ports.clone()),
+    }
+}
+
+/// In Stratos's words. One that switches releases is none of them: it was active, and will be in a moment.
+const fn phase(phase: &MemberPhase) -> PeerPhase {
+    match phase {
+        MemberPhase::Planned { .. } => PeerPhase::Created,
+        MemberPhase::Ensured => PeerPhase::Initialized,
+        MemberPhase::Starting => PeerPhase::Starting,
+        MemberPhase::Active | MemberPhase::Updating { .. } => PeerPhase::Active,
+        MemberPhase::Suspended { .. } => PeerPhase::Suspended,
+        MemberPhase::Draining { .. } | MemberPhase::Stopping => PeerPhase::InMaintenance,
+        MemberPhase::Ended { .. } => PeerPhase::Terminated,
+    }
+}
+
+/// Free properties, without those that are launch parameters anyway.
+fn free(all: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    all.iter()
+        .filter(|(name, value)| !name.starts_with("payload_parameter.") && value.len() <= MAX_PROPERTY_BYTES)
+        .take(MAX_PROPERTIES)
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
