@@ -298,7 +298,7 @@ fn a_server_that_hangs_is_given_up_and_nothing_is_left_behind() {
     });
     let error = head(&hasty).unwrap_err();
     assert!(error.to_string().contains("said nothing for 1 s"), "{error}");
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
     assert!(
         processes(&format!("Port={port}")).is_empty(),
         "ssh was left behind"
@@ -343,7 +343,7 @@ fn a_connection_cut_anywhere_leaves_the_old_release_and_the_next_try_succeeds() 
 fn confined_and_alone(port: u16) {
     let begun = Instant::now();
     loop {
-        assert!(begun.elapsed() < Duration::from_secs(5), "no ssh was seen");
+        assert!(begun.elapsed() < Duration::from_secs(10), "no ssh was seen");
         for process in processes(&format!("Port={port}")) {
             let program = std::fs::read_link(process.join("exe")).unwrap_or_default();
             if program.file_name().is_none_or(|name| name != "ssh") {

@@ -10,11 +10,15 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use cartridge_agent::host::git::{Remote, Stop};
 use cartridge_agent::host::shelf::{Shelf, ShelfError};
 use cartridge_agent_plan::artifacts::{Rules, Signatures};
 use cartridge_agent_plan::release::{self, Move, Wanted};
 use cartridge_protocol::CommitId;
+use ring::digest::{SHA256, SHA512, digest};
+use ring::signature::{Ed25519KeyPair, KeyPair};
 use support::keys::{Gpg, commit_signed, public, run, ssh_key};
 use support::{Repo, Server, id, remote, rules};
 use tempfile::TempDir;
@@ -416,4 +420,77 @@ fn keys_that_are_expired_or_revoked_do_not_sign_and_armour_is_no_keyring() {
         !error.is_refusal() && error.to_string().contains("gpg --dearmor"),
         "{error}"
     );
+}
+
+/// SSH's way of writing a string.
+fn wire(bytes: &[u8]) -> Vec<u8> {
+    [&u32::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat()
+}
+
+/// What a security key does, without one: its public line, and a signature over a commit's payload.
+fn by_security_key(payload: &[u8], flags: u8) -> (String, String) {
+    let key = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
+    let (kind, application) = (b"sk-ssh-ed25519@openssh.com".as_slice(), b"ssh:".as_slice());
+    let blob = [wire(kind), wire(key.public_key().as_ref()), wire(application)].concat();
+    let message = digest(&SHA512, payload);
+    let signed = [
+        b"SSHSIG".to_vec(),
+        wire(b"git"),
+        wire(b""),
+        wire(b"sha512"),
+        wire(message.as_ref()),
+    ]
+    .concat();
+    let state = [flags, 0, 0, 0, 9];
+    let [application, inner] = [application, &signed].map(|part| digest(&SHA256, part));
+    let made = key.sign(&[application.as_ref(), &state, inner.as_ref()].concat());
+    let last = [wire(kind), wire(made.as_ref()), state.to_vec()].concat();
+    let whole = [
+        b"SSHSIG\0\0\0\x01".to_vec(),
+        wire(&blob),
+        wire(b"git"),
+        wire(b""),
+        wire(b"sha512"),
+        wire(&last),
+    ]
+    .concat();
+    let digits = STANDARD.encode(whole);
+    let lines: Vec<&str> = digits
+        .as_bytes()
+        .chunks(70)
+        .map(|line| std::str::from_utf8(line).unwrap())
+        .collect();
+    let text = format!(
+        "-----BEGIN SSH SIGNATURE-----\n{}\n-----END SSH SIGNATURE-----",
+        lines.join("\n")
+    );
+    (
+        format!("x sk-ssh-ed25519@openssh.com {}\n", STANDARD.encode(blob)),
+        text,
+    )
+}
+
+#[test]
+fn security_keys_sign_when_they_are_touched() {
+    let place = Place::new();
+    place.repo.write("a", "one");
+    let unsigned = place.repo.commit();
+    let payload = place.bytes(&unsigned);
+    let shelf = place.shelf();
+    for (flags, good) in [(0, false), (1, true)] {
+        let (line, signature) = by_security_key(payload.as_bytes(), flags);
+        place.signers(&line);
+        let signature = signature.replace('\n', "\n ");
+        let commit = place.raw(
+            payload
+                .replacen("\n\n", &format!("\ngpgsig {signature}\n\n"), 1)
+                .as_bytes(),
+        );
+        if good {
+            settle(&shelf, &place.ssh(), &commit).unwrap();
+            assert!(git_accepts(&place, &commit), "ssh-keygen thinks otherwise");
+        } else {
+            refused(&shelf, &place.ssh(), &commit, "without anybody touching");
+        }
+    }
 }
