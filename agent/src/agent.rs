@@ -10,6 +10,7 @@ mod following;
 mod hooking;
 mod plugins;
 mod pushing;
+mod reloading;
 mod signals;
 mod tenants;
 mod upgrading;
@@ -22,7 +23,7 @@ use cartridge_agent_plan::beat;
 use cartridge_agent_plan::handover::NotTaken;
 use cartridge_agent_plan::lifecycle::{self, Life, Stage};
 use cartridge_agent_plan::probe::Outcome;
-use cartridge_agent_plan::settings::Settings;
+use cartridge_agent_plan::settings::{Fault, Settings};
 use cartridge_agent_plan::signals::{Asked, Ending};
 use cartridge_agent_plan::upgrade;
 use cartridge_protocol::link::{Desired, Phase, Status};
@@ -54,6 +55,8 @@ use files::{Files, Site};
 use following::Following;
 use hooking::Hooking;
 use plugins::Plugins;
+use reloading::Reloading;
+pub use reloading::Reread;
 use tenants::Tenants;
 use upgrading::Upgrading;
 use uplink::Uplink;
@@ -115,6 +118,12 @@ pub(crate) enum Event {
     Edited(Option<TenantId>),
     /// The newest order was written down, or could not be.
     Remembered(Result<(), String>),
+    /// A file that settings came from has changed.
+    SettingsChanged,
+    /// All settings were read again.
+    Reread(Box<Result<Settings, Vec<Fault>>>),
+    /// The followed files are to be followed by other settings now.
+    FollowAnew,
     /// A signal.
     Asked(Asked),
     /// From the balancer.
@@ -139,7 +148,7 @@ pub enum Ended {
 
 /// Runs one member to its end, or until another agent goes on; begins where the agent before has stopped, if there was
 /// one in this process.
-pub async fn run(settings: Settings, inherited: Inherited) -> Result<Ended, AgentError> {
+pub async fn run(settings: Settings, inherited: Inherited, reread: Reread) -> Result<Ended, AgentError> {
     let handed = inherited.handover(&settings)?;
     let lock = handed
         .as_ref()
@@ -163,7 +172,14 @@ pub async fn run(settings: Settings, inherited: Inherited) -> Result<Ended, Agen
     let clock = handed
         .as_ref()
         .map_or_else(Clock::start, |handed| Clock::resume(handed.now));
-    let mut agent = Agent::new(settings, &state, link.clone(), events.clone(), (inherited, clock))?;
+    let mut agent = Agent::new(
+        settings,
+        &state,
+        link.clone(),
+        events.clone(),
+        (inherited, clock),
+        reread,
+    )?;
     match handed {
         Some(handed) => agent.resume(handed),
         None => agent.begun_from_slot(),
@@ -229,6 +245,9 @@ struct Agent {
     /// The lock of the state folder.
     lock: OwnedFd,
     watcher: Watcher,
+    reloading: Reloading,
+    /// Numbers of this life begin there.
+    base: u64,
     events: mpsc::Sender<Event>,
 }
 
@@ -239,6 +258,7 @@ impl Agent {
         link: Link,
         events: mpsc::Sender<Event>,
         (inherited, clock): (Inherited, Clock),
+        reread: Reread,
     ) -> Result<Self, AgentError> {
         let logs = Logs::new(state.base, settings.logs.rules.clone(), clock);
         let told = events.clone();
@@ -251,6 +271,7 @@ impl Agent {
         let plugins = Plugins::start(&settings, &logs, &events);
         let source = plugins.source(&settings);
         let watcher = Watcher::new();
+        reloading::watch(&settings, &watcher, &events);
         Ok(Self {
             clock,
             plugins,
@@ -283,6 +304,8 @@ impl Agent {
             upgrading: Upgrading::new(&settings, inherited),
             lock: state.lock_copy().map_err(AgentError::Lock)?,
             watcher,
+            reloading: Reloading::new(reread),
+            base: state.base,
             events,
             settings,
         })
@@ -323,6 +346,9 @@ impl Agent {
             Event::Edited(None) => self.files.edited(self.clock.now()),
             Event::Edited(Some(tenant)) => self.tenants.edited(tenant, self.clock.now()),
             Event::Remembered(written) => self.remembered(written),
+            Event::SettingsChanged => self.reread(),
+            Event::Reread(read) => self.settings_read(*read),
+            Event::FollowAnew => self.followed_to_end(),
             Event::Asked(asked) => self.asked(asked),
             Event::Balancer(told) => self.balancer_told(told),
             Event::Plugin(name, told) => self.plugin_told(&name, told),

@@ -13,7 +13,7 @@ mod upgrade;
 use cartridge_agent_plan::settings::{OPTIONS, Opt, STATE_DIR};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-pub use commands::obey;
+pub use commands::{obey, reread};
 use print::out;
 pub use sources::read;
 

@@ -7,15 +7,12 @@ use cartridge_agent::cli;
 use cartridge_agent::host::duty;
 use cartridge_agent::host::git::{confined, fetcher};
 use cartridge_agent::host::hooks::warden;
+use cartridge_agent::host::level;
 use cartridge_agent::host::state::StateError;
-use cartridge_agent::host::stderr::Stderr;
 use cartridge_agent::host::upgrade::exec::{Inherited, Next};
 use cartridge_agent::host::upgrade::{Store, rehearsal, trap};
 use cartridge_agent::version::misbehaves;
 use cartridge_agent_plan::settings::Settings;
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 
 /// In a static binary, glibc would load the host's name-service modules and crash in them: only files and DNS.
 #[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
@@ -73,16 +70,7 @@ fn main() -> ExitCode {
 }
 
 fn run(settings: Settings, inherited: Inherited) -> ExitCode {
-    // `debug`, or `cartridge_agent::plugin=debug,info`. (EnvFilter knows more, and brings regular expressions.)
-    let filter: Targets = settings
-        .log
-        .parse()
-        .unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(|| Stderr)
-        .log_internal_errors(false)
-        .with_target(false);
-    tracing_subscriber::registry().with(lines).with(filter).init();
+    level::begin(&settings.log);
     if let Some(told) = boot(&settings, &inherited) {
         tracing::error!("{told}");
     }
@@ -131,7 +119,7 @@ fn live(settings: &Settings, inherited: Inherited) -> Result<Box<Next>, ExitCode
     };
     // Where a storm of processes leaves no room for a thread, there is one already.
     drop(runtime.spawn_blocking(|| ()));
-    let run = agent::run(settings.clone(), inherited);
+    let run = agent::run(settings.clone(), inherited, cli::reread);
     let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         tokio::task::LocalSet::new().block_on(&runtime, run)
     }));

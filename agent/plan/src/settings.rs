@@ -6,6 +6,7 @@ mod duty;
 mod files;
 mod logs;
 mod options;
+pub mod reload;
 pub mod report;
 mod resolve;
 mod secrecy;
@@ -93,6 +94,8 @@ pub struct Settings {
     pub rules: Rules,
     /// What the application writes.
     pub logs: LogSettings,
+    /// All of it as it was read, to be compared.
+    pub values: reload::Values,
     /// The file that the launch parameters came from.
     pub parameter_file: Option<String>,
     /// Everything that hooks are told, without the join token.

@@ -235,6 +235,13 @@ impl Files {
         self.leaves && self.gone
     }
 
+    /// Other rules count from now on.
+    pub(super) fn follow_rules(&mut self, rules: &Rules) {
+        self.rules = Arc::new(rules.clone());
+        self.shelf = self.shelf.take().map(|shelf| shelf.limited(rules.limits));
+        self.restless = true;
+    }
+
     /// When there is something to do.
     pub(super) fn due(&self) -> Option<Millis> {
         if self.leaves {

@@ -44,6 +44,17 @@ impl Following {
         }
     }
 
+    /// Ends the one that follows, which writes down how far it was; what comes next is told when it has.
+    fn give_up(&mut self, events: mpsc::Sender<Event>) {
+        let follower = self.follower.take();
+        tokio::task::spawn_local(async move {
+            if let Some(follower) = follower {
+                follower.end().await;
+            }
+            let _ = events.send(Event::FollowAnew).await;
+        });
+    }
+
     /// The application has ended: what it wrote last is read now.
     pub(super) fn read_to_end(&mut self) {
         if self.rest == Rest::NotAsked {
@@ -65,6 +76,25 @@ impl Following {
 }
 
 impl Agent {
+    /// Files are followed as the settings say now.
+    pub(super) fn follow_anew(&mut self) {
+        self.following.give_up(self.events.clone());
+    }
+
+    pub(super) fn followed_to_end(&mut self) {
+        if self.following.rest != Rest::NotAsked {
+            return;
+        }
+        self.following = Following::start(
+            &self.settings.logs,
+            &self.settings.state_dir,
+            self.base,
+            self.effects.logs.clone(),
+            &self.watcher,
+            self.events.clone(),
+        );
+    }
+
     pub(super) fn logs_told(&mut self, told: Told) {
         match told {
             Told::Notice(text) => self.tell("logs", &text),

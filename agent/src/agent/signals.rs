@@ -57,7 +57,8 @@ impl Agent {
     /// What may have changed outside is looked at again.
     fn reload(&mut self) {
         self.manager.reloading();
-        tracing::info!("asked to look again; settings stay what they were when the agent was started");
-        self.manager.reloaded();
+        tracing::info!("asked to look again");
+        self.reloading.asked = true;
+        self.reread();
     }
 }

@@ -8,6 +8,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use cartridge_agent_plan::artifacts::Rules;
 use cartridge_agent_plan::handover::TenantFiles;
 use cartridge_agent_plan::hook::environment::tenant_updated;
 use cartridge_agent_plan::lifecycle::Hook;
@@ -99,6 +100,12 @@ impl Tenants {
             one.files.advance(now, true, true);
             self.busy = one.files.is_busy().then_some(tenant);
         }
+    }
+
+    pub(super) fn follow_rules(&mut self, rules: &Rules) {
+        self.all
+            .values_mut()
+            .for_each(|one| one.files.follow_rules(rules));
     }
 
     pub(super) fn edited(&mut self, tenant: TenantId, now: Millis) {

@@ -1,5 +1,8 @@
 //! Adds the cloud's user-data to what was said, where that is wanted. Refuses to know how it is asked for.
 
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
 use cartridge_agent_plan::settings::{self, Fault, OPTIONS, Sources, USER_DATA};
 use cartridge_agent_plan::user_data::{Cloud, Found, Wish, content};
 use tokio::signal::unix::{SignalKind, signal};
@@ -10,6 +13,16 @@ use crate::host::user_data::fetch;
 #[derive(Debug, thiserror::Error)]
 #[error("asked to end by a signal while it waited for the cloud's user-data")]
 pub struct Interrupted;
+
+/// What was added.
+static ADDED: OnceLock<BTreeMap<String, String>> = OnceLock::new();
+
+/// Adds once more what was added at the start: a cloud is asked once.
+pub fn add_again(sources: &mut Sources) {
+    if let Some(added) = ADDED.get() {
+        sources.user_data.clone_from(added);
+    }
+}
 
 /// Adds it. What goes wrong is among the faults.
 pub fn add(sources: &mut Sources) -> Result<(), Interrupted> {
@@ -49,6 +62,7 @@ pub fn add(sources: &mut Sources) -> Result<(), Interrupted> {
             .push("no cloud's metadata service has answered".to_owned()),
         Ok(Some((cloud, found))) => take(sources, wanted.wish, cloud, found),
     }
+    let _ = ADDED.set(sources.user_data.clone());
     Ok(())
 }
 

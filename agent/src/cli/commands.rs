@@ -56,6 +56,13 @@ fn resolved(matches: &ArgMatches) -> Result<Resolved, ExitCode> {
     Ok(settings::resolve(&sources))
 }
 
+/// Reads everything once more as it was read at the start; what a cloud said then holds.
+pub fn reread() -> Resolved {
+    let mut sources = read(&super::command().get_matches());
+    cloud::add_again(&mut sources);
+    settings::resolve(&sources)
+}
+
 fn version(as_json: bool) -> ExitCode {
     let version = crate::version::version();
     let commit = option_env!("CARTRIDGE_COMMIT");

@@ -34,7 +34,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 #[derive(Clone)]
 pub struct Logs {
     inner: Arc<Mutex<Inner>>,
-    rules: Arc<LogRules>,
+    rules: Arc<Mutex<Arc<LogRules>>>,
     clock: Clock,
     taken: Arc<Notify>,
 }
@@ -73,7 +73,7 @@ impl Logs {
                 ring: LogRing::new(base),
                 ..Inner::default()
             })),
-            rules: Arc::new(rules),
+            rules: Arc::new(Mutex::new(Arc::new(rules))),
             clock,
             taken: Arc::default(),
         }
@@ -92,6 +92,20 @@ impl Logs {
     /// What may be shown of a text that came through a pipe.
     pub fn shown(&self, text: String) -> String {
         self.look(|inner| inner.blot.over(&text, true)).unwrap_or(text)
+    }
+
+    /// Other rules count from now on, also for what is read already.
+    pub fn follow_rules(&self, rules: LogRules) {
+        self.look(|inner| {
+            for open in inner.open.values_mut() {
+                open.flow.change_rate(rules.rate);
+            }
+        });
+        *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+    }
+
+    fn rules(&self) -> Arc<LogRules> {
+        Arc::clone(&self.rules.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The clock that all readers go by.
@@ -124,13 +138,13 @@ impl Logs {
 
     /// Reads `pipe` to its end, however much comes: beyond `most` bytes nothing is kept but a mark.
     pub async fn pump(self, pipe: impl AsyncRead + Unpin, stream: String, most: usize) {
-        let flow = Flow::new(self.rules.rate, Over::Dropped, JOIN_WITHIN, 0);
+        let flow = Flow::new(self.rules().rate, Over::Dropped, JOIN_WITHIN, 0);
         self.pump_on(pipe, stream, most, flow).await;
     }
 
     /// The same for a pipe that another agent may have to read on.
     pub async fn pump_pipe(self, pipe: impl AsyncRead + AsRawFd + Unpin, stream: String, most: usize) {
-        let flow = Flow::new(self.rules.rate, Over::Dropped, JOIN_WITHIN, 0);
+        let flow = Flow::new(self.rules().rate, Over::Dropped, JOIN_WITHIN, 0);
         let fd = Some(pipe.as_raw_fd());
         self.follow(pipe, Open { stream, flow, fd }, most).await;
     }
@@ -144,7 +158,7 @@ impl Logs {
     /// Reads on what another agent has read so far; the result ends with the pipe.
     pub fn go_on(&self, handed: Handed, most: usize) -> std::io::Result<JoinHandle<()>> {
         let pipe = Receiver::from_owned_fd(handed.pipe)?;
-        let fresh = || Flow::new(self.rules.rate, Over::Dropped, JOIN_WITHIN, 0);
+        let fresh = || Flow::new(self.rules().rate, Over::Dropped, JOIN_WITHIN, 0);
         let open = Open {
             stream: handed.stream,
             flow: serde_json::from_value(handed.flow).unwrap_or_else(|_| fresh()),
@@ -178,7 +192,8 @@ impl Logs {
             inner.last
         });
         self.read(&mut pipe, id, most).await;
-        let (start, now) = (self.rules.start.as_ref(), self.clock.now());
+        let (rules, now) = (self.rules(), self.clock.now());
+        let start = rules.start.as_ref();
         self.flow(id, |flow, entries| flow.finish(now, start, entries));
         self.look(|inner| inner.open.remove(&id));
         drop(pipe);
@@ -232,7 +247,8 @@ impl Logs {
 
     /// Whether more comes than the rate allows.
     fn take(&self, id: u64, bytes: &[u8]) -> bool {
-        let (start, now) = (self.rules.start.as_ref(), self.clock.now());
+        let (rules, now) = (self.rules(), self.clock.now());
+        let start = rules.start.as_ref();
         let mut over = false;
         self.flow(id, |flow, entries| {
             flow.take(bytes, now, start, usize::MAX, entries);

@@ -9,6 +9,7 @@ pub mod follow;
 pub mod git;
 pub mod hooks;
 pub mod leftovers;
+pub mod level;
 pub mod local;
 pub mod logs;
 pub mod oom;

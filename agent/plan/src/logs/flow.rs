@@ -54,6 +54,11 @@ pub struct Flow {
 }
 
 impl Flow {
+    /// From now on at this rate.
+    pub fn change_rate(&mut self, rate: Rate) {
+        self.bucket = Bucket::new(rate);
+    }
+
     /// A stream of which the first `position` bytes were taken before.
     pub fn new(rate: Rate, over: Over, join_within: Millis, position: u64) -> Self {
         Self {

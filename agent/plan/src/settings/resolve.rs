@@ -10,6 +10,7 @@ use cartridge_protocol::plugin::PluginName;
 use cartridge_protocol::{ApplicationId, ClusterId, MemberId, Millis};
 
 use super::options::{ARTIFACT_SOURCE, PLUGIN_SETTINGS, PLUGIN_USER, PLUGINS};
+use super::reload::Values;
 use super::secrecy::{is_secret, masked};
 use super::sources::{FromStratos, Layers, Origin, PassedOn, Sources, environment_names};
 use super::values::{absolute, command, link, log_levels, number, port_mappings, ports, seconds, token};
@@ -235,6 +236,7 @@ impl Reader<'_> {
             log: log?,
             logs,
             duty: duty?,
+            values: self.values(),
             parameter_file: self.layers.value(LAUNCH_PARAMS),
             parameters: self.parameters(),
         })
@@ -296,6 +298,16 @@ impl Reader<'_> {
             trial_within: trial?,
             end_within: Millis(5_000),
         })
+    }
+
+    /// Every option that has a value, and what hooks are told beside.
+    fn values(&self) -> Values {
+        let told = self.layers.parameters().into_iter();
+        let told = told.map(|(name, (value, _))| (name, value));
+        let options = OPTIONS
+            .iter()
+            .filter_map(|option| Some((option.key.to_owned(), self.layers.find(option)?.value.to_owned())));
+        Values::new(told.chain(options))
     }
 
     /// Everything that hooks are told; the join token is the agent's alone.

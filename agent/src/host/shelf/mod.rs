@@ -106,6 +106,12 @@ impl Shelf {
         Ok(shelf)
     }
 
+    /// The same shelf, from now on within these limits.
+    pub fn limited(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// The same shelf, from now on with such files in its releases.
     pub fn with_files(mut self, files: ReleaseFiles) -> Self {
         self.files = files;
