@@ -89,6 +89,51 @@ fn bad_blueprints(blueprint: &Value) -> Vec<(Value, Vec<&'static str>)> {
     ]
 }
 
+/// Blueprints with groups, with one fault each.
+fn bad_groups(blueprint: &Value) -> Vec<(Value, Vec<&'static str>)> {
+    let with = |groups: Value| changed(blueprint, "/components", json!({"groups": groups}));
+    let mut deep = json!({"name": "g", "alias": "inner", "cartridges": []});
+    for level in 0..17 {
+        deep = json!({"name": "g", "alias": format!("g{level}"), "groups": [deep]});
+    }
+    let cartridges = blueprint["components"]["cartridges"].clone();
+    let group = |alias: &str| json!({"name": "absent", "alias": alias, "cartridges": cartridges.clone()});
+    let sized = |field: &str, value: Value| {
+        let mut group = group("g");
+        group[field] = value;
+        with(json!([group]))
+    };
+    vec![
+        (
+            with(json!([group("g")])),
+            vec!["components.groups[0].name", "absent"],
+        ),
+        (
+            with(json!([group("g"), group("g")])),
+            vec!["groups[1].alias", "group alias is used twice"],
+        ),
+        (with(json!([deep])), vec!["nested deeper than 16 levels"]),
+        (with(json!(["g"])), vec!["components.groups[0]", "object"]),
+        (
+            sized("groupMinInstances", json!(0)),
+            vec!["groupMinInstances", "0"],
+        ),
+        (
+            sized("groupMaxInstances", json!("lots")),
+            vec!["groupMaxInstances", "lots"],
+        ),
+        (
+            sized("groupMinInstances", json!(1001)),
+            vec!["groupMinInstances ask for 1001"],
+        ),
+        (
+            sized("deploymentPolicy", json!("twice")),
+            vec!["deploymentPolicy", "defined twice"],
+        ),
+        (sized("instances", json!(1)), vec!["unknown field", "instances"]),
+    ]
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_kind_of_bad_input_is_refused_with_its_field_and_leaves_the_journal_alone() {
     let folder = tempfile::tempdir().unwrap();
@@ -105,6 +150,34 @@ async fn every_kind_of_bad_input_is_refused_with_its_field_and_leaves_the_journa
     cyclic["components"]["dependencies"] =
         json!({"startupOrders": [{"aliases": ["cartridge.web", "cartridge.web"]}]});
     refused(&stack, "/api/applications", &cyclic, &["cartridge.web"]).await;
+
+    for (body, names) in &bad_groups(&blueprint) {
+        refused(&stack, "/api/applications", body, names).await;
+    }
+    let cyclic = json!({"name": "round", "cartridges": ["hello"], "dependencies": {"startupOrders": [
+        {"aliases": ["cartridge.a", "group.b"]}, {"aliases": ["group.b", "cartridge.a"]}]}});
+    refused(
+        &stack,
+        "/api/cartridgeGroups",
+        &cyclic,
+        &["cartridge.a → group.b → cartridge.a"],
+    )
+    .await;
+    let absent = json!({"name": "odd", "groups": [{"name": "in", "cartridges": ["absent"]}]});
+    refused(
+        &stack,
+        "/api/cartridgeGroups",
+        &absent,
+        &["groups[0].cartridges[0]", "absent"],
+    )
+    .await;
+    refused(
+        &stack,
+        "/api/cartridgeGroups",
+        &json!({"name": "x/y", "cartridges": [["a"]]}),
+        &["name"],
+    )
+    .await;
 
     let policy = json!({"id": "wild", "loadThresholds": {
         "requestsInFlight": {"threshold": 8}, "memoryConsumption": {"threshold": 140}, "loadAverage": {"threshold": 70}}});

@@ -7,11 +7,20 @@ use cartridge_tests::stack::Stack;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-const DEADLINE: Duration = Duration::from_secs(90);
+/// Of a cluster, one serving member a minute is taken out.
+const DEADLINE: Duration = Duration::from_secs(180);
 
 async fn post(stack: &Stack, path: &str, body: Value) {
     let posted = stack.api().post(path, Some(&body)).await;
     posted.unwrap_or_else(|fault| panic!("{path}: {fault}"));
+}
+
+/// A blueprint of one group of one cartridge, with so many instances and members in each.
+fn blueprint(instances: [u32; 2], members: u32) -> Value {
+    json!({"applicationId": "app", "alias": "app", "components": {"groups": [{
+        "name": "pair", "alias": "pair", "groupMinInstances": instances[0], "groupMaxInstances": instances[1],
+        "deploymentPolicy": "here", "cartridges": [{"type": "web", "cartridgeMin": members, "cartridgeMax": members,
+            "subscribableInfo": {"alias": "web", "autoscalingPolicy": "busy"}}]}]}})
 }
 
 /// One group of one cartridge, with these properties of the cartridge.
@@ -55,15 +64,7 @@ async fn deployed(stack: &Stack, properties: Value, instances: u32) {
         json!({"name": "pair", "cartridges": ["web"]}),
     )
     .await;
-    post(
-        stack,
-        "/api/applications",
-        json!({"applicationId": "app", "alias": "app", "components": {"groups": [{
-        "name": "pair", "alias": "pair", "groupMinInstances": 1, "groupMaxInstances": instances,
-        "deploymentPolicy": "here", "cartridges": [{"type": "web", "cartridgeMin": 1, "cartridgeMax": 1,
-            "subscribableInfo": {"alias": "web", "autoscalingPolicy": "busy"}}]}]}}),
-    )
-    .await;
+    post(stack, "/api/applications", blueprint([1, instances], 1)).await;
     let deploy = stack.api().post("/api/applications/app/deploy/all", None).await;
     deploy.expect("it is deployed");
 }
@@ -116,6 +117,44 @@ async fn a_group_grows_by_instances_while_its_members_are_busy_and_shrinks_after
     })
     .await;
     assert_eq!(events(&stack, "group-instance-ended").await.len(), 2);
+}
+
+/// Members that are active, by the instance of the group.
+fn active(group: &Value) -> usize {
+    let rows = group["clusterInstances"][0]["member"].as_array();
+    let rows = rows.map_or(&[][..], Vec::as_slice);
+    rows.iter().filter(|row| row["status"] == "Active").count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_application_follows_its_changed_blueprint_and_an_older_edit_conflicts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let stack = Stack::start(folder.path(), &[]).await.expect("the server starts");
+    deployed(&stack, json!({"mock.load": "40"}), 1).await;
+    until(&stack, "one instance stands", |shown| groups(shown) == 1).await;
+    let put = stack.api().put("/api/applications", &blueprint([2, 2], 2)).await;
+    put.expect("sizes may change while it runs");
+    until(&stack, "two instances of two members stand", |shown| {
+        let rows = shown["applicationInstances"][0]["groupInstances"].as_array();
+        groups(shown) == 2 && rows.is_some_and(|rows| rows.iter().all(|row| active(row) == 2))
+    })
+    .await;
+    let late = stack
+        .api()
+        .begin(http::Method::PUT, "/api/applications")
+        .header(http::header::IF_MATCH, "\"1\"")
+        .json(&blueprint([1, 1], 1))
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(late.status(), 409, "somebody changed it since revision 1");
+    let put = stack.api().put("/api/applications", &blueprint([1, 1], 1)).await;
+    put.expect("and back");
+    until(&stack, "one instance of one member is left", |shown| {
+        let rows = shown["applicationInstances"][0]["groupInstances"].as_array();
+        groups(shown) == 1 && rows.is_some_and(|rows| rows.len() == 1 && active(&rows[0]) == 1)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

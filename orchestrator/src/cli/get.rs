@@ -234,7 +234,7 @@ fn cluster_state(row: &Value) -> String {
 }
 
 fn application(row: &Value) -> Vec<String> {
-    let aliases = aliases(&row["components"]).join(",");
+    let aliases = aliases(&row["components"]).join(", ");
     let policy = text(&row["applicationPolicyId"]);
     vec![
         text(&row["applicationId"]),
