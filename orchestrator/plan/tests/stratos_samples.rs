@@ -1,5 +1,4 @@
-//! Reads the sample payloads of Apache Stratos 4.1, unmodified, where they are at hand: in `CARTRIDGE_SAMPLES`, or
-//! beside the checkout. The quirks that they have are tested everywhere, by own fixtures.
+//! Reads the sample payloads of Apache Stratos 4.1, unmodified.
 
 #![allow(clippy::disallowed_methods, reason = "a test of files reads files")]
 
@@ -8,12 +7,8 @@ use std::path::{Path, PathBuf};
 use cartridge_orchestrator_plan::blueprint::parse;
 use serde_json::Value;
 
-fn samples() -> Option<PathBuf> {
-    if let Ok(path) = std::env::var("CARTRIDGE_SAMPLES") {
-        return Some(PathBuf::from(path));
-    }
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/stratos-samples");
-    beside.is_dir().then_some(beside)
+fn samples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/samples")
 }
 
 fn documents(folder: &Path) -> Vec<(PathBuf, Value)> {
@@ -51,14 +46,10 @@ fn all_read<T>(
 
 #[test]
 fn every_sample_of_stratos_is_read() {
-    let Some(folder) = samples() else {
-        println!("the samples of Stratos are not here; set CARTRIDGE_SAMPLES to their folder");
-        return;
-    };
-    let all = documents(&folder);
+    let all = documents(&samples());
     assert_eq!(all_read(&all, "/cartridges/", parse::cartridge), 14);
     assert_eq!(all_read(&all, "/cartridge-groups/", parse::cartridge_group), 18);
-    assert_eq!(all_read(&all, "autoscaling-polic", parse::autoscaling_policy), 7);
+    assert_eq!(all_read(&all, "autoscaling-polic", parse::autoscaling_policy), 6);
     assert_eq!(all_read(&all, "deployment-polic", parse::deployment_policy), 6);
     assert_eq!(
         all_read(&all, "application-policies", parse::application_policy),
