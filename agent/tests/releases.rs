@@ -5,11 +5,16 @@
 mod harness;
 mod support;
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
 use cartridge_protocol::CommitId;
 use cartridge_protocol::launch::key;
 use cartridge_protocol::link::{Batch, Desired, DesiredArtifacts, Phase};
 use harness::{Member, desired, hook, is_active, start};
-use support::Repo;
+use support::{Repo, Server};
 
 fn wanting(repo: &Repo, commit: Option<&CommitId>) -> Desired {
     let artifacts = DesiredArtifacts {
@@ -154,4 +159,54 @@ async fn a_repository_that_cannot_be_reached_is_named_and_stops_nothing() {
     let at = member.fake.hear(at, "a notice about the repository", told).await;
     member.fake.hear(at, "Active", serves(&first)).await;
     assert_eq!(member.application(), before);
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_who_asks_is_not_asked_again_until_the_credentials_are_others() {
+    let (repo, commit) = repository("200 OK");
+    let server = Server::with(repo.path(), |m| {
+        m.credentials = Some(("deploy".into(), "right".into()))
+    });
+    let mut wanted = wanting(&repo, Some(&commit));
+    let artifacts = wanted.artifacts.as_mut().unwrap();
+    artifacts.url = server.url(".git");
+    artifacts.poll_interval_ms = 500;
+    let credentials =
+        |password: &str| format!(r#"{{"127.0.0.1":{{"username":"deploy","password":"{password}"}}}}"#);
+    let write = |folder: &Path, text: String| {
+        let file = folder.join("credentials");
+        std::fs::write(&file, text).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    let member = start(wanted, |folder, launch| {
+        write(folder, credentials("wrong-canary"));
+        launch.set(
+            "CARTRIDGE_GIT_CREDENTIALS",
+            folder.join("credentials").to_str().unwrap(),
+        );
+        launch.set("CARTRIDGE_ALLOW_ADDRESSES", "loopback");
+    })
+    .await;
+    let refused = |b: &Batch| {
+        b.notices
+            .iter()
+            .any(|n| n.text.contains("refused the user name or password"))
+    };
+    let at = member.fake.hear(0, "that it was refused", refused).await;
+    // Samples come every fifth of a second: three seconds, six polls.
+    let at = member
+        .fake
+        .hear(at + 15, "it goes on", |b| b.sample.is_some())
+        .await;
+    let asked = server.manners.refused.load(Ordering::SeqCst);
+    assert!(asked <= 2, "the server was asked {asked} times");
+    write(member.folder.path(), credentials("right"));
+    let begun = Instant::now();
+    member.fake.hear(at, "the release", serves(&commit)).await;
+    println!(
+        "{asked} tries; {:?} after the credentials were others",
+        begun.elapsed()
+    );
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    assert!(!member.log().contains("wrong-canary"));
 }

@@ -6,6 +6,7 @@ pub mod addresses;
 pub mod advertisement;
 pub mod commit;
 pub mod credentials;
+pub mod denied;
 pub mod history;
 pub mod keep;
 pub mod limits;

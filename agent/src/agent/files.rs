@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cartridge_agent_plan::artifacts::Rules;
+use cartridge_agent_plan::artifacts::denied::{Denied, GLANCE};
 use cartridge_agent_plan::backoff::doubled;
 use cartridge_agent_plan::handover::Files as Handed;
 use cartridge_agent_plan::release::{self, DEFAULT_KEEP, Move, ReleaseFiles, ShelfState, Wanted};
@@ -23,9 +24,10 @@ use super::Event;
 use super::plugins::SourcePlugin;
 use super::pushing::PushBack;
 use crate::host::clock::chance;
+use crate::host::git::credentials::{self, Mark};
 use crate::host::git::{Remote, Stop};
 use crate::host::shelf::{Place, Pushing, Shelf, ShelfError};
-use crate::host::source::Source;
+use crate::host::source::{Source, Unseen};
 use crate::host::watch::Watcher;
 
 /// Longest wait between two tries of a move.
@@ -43,7 +45,7 @@ const MOST_STAGED: usize = 8;
 #[derive(Debug)]
 pub(crate) enum Done {
     /// The branch was looked at.
-    Looked(Result<CommitId, String>),
+    Looked(Result<CommitId, Unseen>),
     /// The shelf was looked at, and at most one move made.
     Moved {
         made: Move,
@@ -57,6 +59,8 @@ pub(crate) enum Done {
         made: Option<Move>,
         fault: String,
         refusal: bool,
+        /// The server refused who asked.
+        denied: bool,
     },
     /// Local changes went back to the branch, or did not.
     Pushed {
@@ -118,6 +122,8 @@ pub(super) struct Files {
     pub(super) wanted: Option<DesiredArtifacts>,
     pub(super) state: ShelfState,
     pub(super) head: Option<CommitId>,
+    /// Who asks was refused.
+    denied: Option<Denied<Mark>>,
     refused: Vec<Refused>,
     previous: Option<CommitId>,
     busy: bool,
@@ -167,6 +173,7 @@ impl Files {
             wanted: None,
             state: ShelfState::default(),
             head: None,
+            denied: None,
             refused: Vec::new(),
             previous: None,
             busy: false,
@@ -214,6 +221,7 @@ impl Files {
             self.refused.retain(|r| Some(&r.commit) != wanted.commit.as_ref());
         }
         if before.as_ref() != Some(wanted) {
+            self.denied = None;
             self.restless = true;
             self.move_at = Millis::ZERO;
             self.tries = 0;
@@ -287,6 +295,10 @@ impl Files {
             return;
         }
         let source = self.source(&wanted);
+        let may_ask = self.may_ask(now);
+        if !may_ask && self.look_at <= now {
+            self.look_at = now.plus(GLANCE);
+        }
         let stop = Stop::within(self.patience(self.look_at <= now));
         if self.look_at <= now {
             // A quarter either way, so that members do not ask in step.
@@ -303,8 +315,32 @@ impl Files {
             let goal = self.goal();
             let aside = self.push.is_some();
             self.restless = false;
-            self.begin(move || make_move(&shelf, &goal, (may_switch, aside), &source, &stop));
+            self.begin(move || make_move(&shelf, &goal, (may_switch, aside, may_ask), &source, &stop));
         }
+    }
+
+    /// Whether the server may be asked: not again and again with credentials that it has refused.
+    fn may_ask(&mut self, now: Millis) -> bool {
+        let Some(denied) = &self.denied else {
+            return true;
+        };
+        let may = denied.may_ask(now, &self.mark());
+        if may {
+            self.denied = None;
+            self.restless = true;
+        }
+        may
+    }
+
+    fn note_denial(&mut self, denied: bool, now: Millis) {
+        if denied {
+            self.denied = Some(Denied::new(now, self.mark()));
+            self.look_at = self.look_at.min(now.plus(GLANCE));
+        }
+    }
+
+    fn mark(&self) -> Mark {
+        credentials::mark(self.rules.credentials.as_deref())
     }
 
     pub(super) fn patience(&self, look: bool) -> Duration {
@@ -375,6 +411,7 @@ impl Files {
                     made: None,
                     fault: format!("work on files was cut short: {e}"),
                     refusal: false,
+                    denied: false,
                 });
             let _ = events.send(Event::Files(tenant, done)).await;
         });
@@ -427,7 +464,8 @@ impl Files {
                     self.restless = true;
                 }
             }
-            Done::Looked(Err(fault)) => {
+            Done::Looked(Err(Unseen { fault, denied })) => {
+                self.note_denial(denied, now);
                 // A tenant's server that stalls is not asked again at once.
                 if self.tenant.is_some() {
                     self.look_at = self.look_at.max(now.plus(self.pause(now)));
@@ -454,8 +492,14 @@ impl Files {
                 self.moved(made, before, &after, waiting, &mut outcome);
                 self.state = after;
             }
-            Done::Failed { made, fault, refusal } => {
+            Done::Failed {
+                made,
+                fault,
+                refusal,
+                denied,
+            } => {
                 self.restless = true;
+                self.note_denial(denied, now);
                 match made {
                     Some(Move::Stage(commit) | Move::Remake { new: commit, .. } | Move::Switch(commit))
                         if refusal =>
@@ -533,6 +577,7 @@ impl Files {
 
     /// Somebody waits for a look at the repository, and for what follows from it.
     pub(super) fn look_now(&mut self) {
+        self.denied = None;
         self.look_at = Millis::ZERO;
         self.move_at = Millis::ZERO;
         self.tries = 0;
@@ -626,7 +671,7 @@ impl Files {
 fn make_move(
     shelf: &Shelf,
     goal: &Wanted,
-    (may_switch, aside): (bool, bool),
+    (may_switch, aside, may_ask): (bool, bool, bool),
     source: &Source,
     stop: &Stop,
 ) -> Done {
@@ -636,6 +681,7 @@ fn make_move(
     };
     let made = match release::next(&before, goal) {
         Move::Switch(_) if !may_switch => Move::Nothing,
+        Move::Stage(_) | Move::Remake { .. } if !may_ask => Move::Nothing,
         other => other,
     };
     let aside = match (&made, &before.current) {
@@ -681,5 +727,6 @@ fn failed(made: Option<Move>, error: &ShelfError) -> Done {
         made,
         fault: error.to_string(),
         refusal: error.is_refusal(),
+        denied: error.is_denial(),
     }
 }

@@ -12,6 +12,15 @@ use crate::plugin::{Asker, NoAnswer};
 /// Longest look of a plugin.
 const LOOK_WITHIN: Millis = Millis(60_000);
 
+/// Why a look saw nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unseen {
+    /// For people.
+    pub fault: String,
+    /// Who asked is not wanted there.
+    pub denied: bool,
+}
+
 /// One of the two.
 pub enum Source {
     /// A repository.
@@ -37,10 +46,13 @@ pub struct Brought {
 
 impl Source {
     /// The newest commit or revision. Blocks.
-    pub fn look(&self, stop: &Stop) -> Result<CommitId, String> {
+    pub fn look(&self, stop: &Stop) -> Result<CommitId, Unseen> {
         match self {
-            Self::Git(remote) => git::head(remote, stop).map_err(|error| error.to_string()),
-            Self::Plugin(brought) => brought.look(),
+            Self::Git(remote) => git::head(remote, stop).map_err(|error| Unseen {
+                denied: error.is_denial(),
+                fault: error.to_string(),
+            }),
+            Self::Plugin(brought) => brought.look().map_err(|fault| Unseen { fault, denied: false }),
         }
     }
 

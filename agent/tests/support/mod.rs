@@ -187,6 +187,8 @@ pub struct Manners {
     root: PathBuf,
     /// Wanted as Basic credentials.
     pub credentials: Option<(String, String)>,
+    /// Requests that were refused for want of them.
+    pub refused: AtomicUsize,
     /// Bytes of an answer to a POST before the connection is cut.
     pub cut: AtomicUsize,
     /// Bytes that answers to POST had.
@@ -215,6 +217,7 @@ impl Server {
         let mut manners = Manners {
             root: root.to_path_buf(),
             credentials: None,
+            refused: AtomicUsize::new(0),
             cut: AtomicUsize::new(usize::MAX),
             sent: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
@@ -315,6 +318,7 @@ fn answer(stream: &mut impl Write, asked: &Asked, manners: &Manners) -> bool {
     if let Some((user, password)) = &manners.credentials {
         let wanted = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
         if asked.header("authorization") != format!("Basic {wanted}") {
+            manners.refused.fetch_add(1, Ordering::SeqCst);
             let text = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n";
             return stream.write_all(text.as_bytes()).is_ok();
         }

@@ -30,6 +30,15 @@ impl Login {
     }
 }
 
+/// What a file looks like from outside: another one, or another content, looks different.
+pub(crate) type Mark = Option<(u64, i64, i64, u64)>;
+
+/// Of the file of credentials.
+pub(crate) fn mark(path: Option<&Path>) -> Mark {
+    let found = std::fs::metadata(path?).ok()?;
+    Some((found.ino(), found.mtime(), found.mtime_nsec(), found.size()))
+}
+
 /// For this repository.
 pub(super) fn choose(remote: &Remote, address: &Address) -> Result<Login, GitError> {
     let entry = match &remote.rules.credentials {

@@ -137,6 +137,14 @@ impl GitError {
         matches!(self, Self::Damaged { .. } | Self::Local { .. })
     }
 
+    /// Whether the server refused who asked, or we refused it: asking again as the same cannot help soon.
+    pub(crate) fn is_denial(&self) -> bool {
+        matches!(
+            self,
+            Self::Credentials { .. } | Self::Key { .. } | Self::HostKey { .. }
+        )
+    }
+
     /// Whether asking the same server differently cannot help.
     pub(super) fn is_about_access(&self) -> bool {
         !matches!(self, Self::Damaged { .. } | Self::UnknownCommit { .. })

@@ -9,7 +9,7 @@ mod address;
 mod carrier;
 mod channel;
 pub mod confined;
-mod credentials;
+pub(crate) mod credentials;
 mod fault;
 pub mod fetcher;
 mod http;

@@ -83,6 +83,11 @@ impl ShelfError {
         matches!(self, Self::Refused { .. } | Self::Git(GitError::TooMuch { .. }))
     }
 
+    /// Whether the server refused who asked.
+    pub fn is_denial(&self) -> bool {
+        matches!(self, Self::Git(error) if error.is_denial())
+    }
+
     pub(super) fn disk(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_path_buf();
         move |source| Self::Disk { what, path, source }
