@@ -113,7 +113,7 @@ async fn bring(mode: &str, stand: &Stand, within: Millis) -> Result<(), String> 
     let shelf = stand.shelf.clone();
     let staged = tokio::task::spawn_blocking(move || {
         let (source, stop) = (Source::Plugin(brought), Stop::within(Duration::from_secs(20)));
-        let seen = source.look(&stop)?;
+        let seen = source.look(&stop).map_err(|unseen| unseen.fault)?;
         let staged = source.carry_out(&shelf, &Move::Stage(seen), &stop);
         staged.map_err(|error| format!("{}{error}", if error.is_refusal() { "refused: " } else { "" }))
     });
