@@ -218,6 +218,15 @@ pub struct BalancerReading {
     pub clusters: Vec<ClusterReading>,
 }
 
+impl ClusterReading {
+    /// Requests that came since the balancer started, as well as it says.
+    pub fn arrivals(&self) -> u64 {
+        let ended = self.served.saturating_add(self.failed);
+        self.arrived
+            .unwrap_or_else(|| ended.saturating_add(self.in_flight))
+    }
+}
+
 impl BalancerReading {
     /// Refuses averages that no honest balancer would send (threat 07).
     pub fn check(&self) -> Result<(), OutOfRange> {
@@ -236,6 +245,10 @@ pub struct ClusterReading {
     pub in_flight_average: f64,
     /// Requests in flight now, queued ones included.
     pub in_flight: u64,
+    /// Requests that came since the balancer started. Absent: the balancer does not count them, and what ended and
+    /// what is in flight stand for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrived: Option<u64>,
     /// Requests answered since the balancer started.
     pub served: u64,
     /// Requests that the balancer could not get answered, since it started.

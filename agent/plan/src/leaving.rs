@@ -123,6 +123,7 @@ mod tests {
             clusters: vec![ClusterReading {
                 cluster: cluster(),
                 in_flight_average: 0.0,
+                arrived: None,
                 in_flight,
                 served: 0,
                 failed: 0,

@@ -239,6 +239,7 @@ mod tests {
             clusters: vec![cartridge_protocol::sample::ClusterReading {
                 cluster: cartridge_protocol::ClusterId::new("a").unwrap(),
                 in_flight_average: average,
+                arrived: None,
                 in_flight: now,
                 served: 0,
                 failed: 0,

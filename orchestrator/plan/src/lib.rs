@@ -17,6 +17,7 @@ pub mod blueprint;
 pub mod check;
 pub mod decide;
 pub mod desired;
+pub mod forecast;
 pub mod launch;
 pub mod observe;
 pub mod order;

@@ -3,6 +3,8 @@
 //!
 //! This file refuses to know how it arrived. All times are the orchestrator's monotonic receive times (S24).
 
+mod starts;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use cartridge_protocol::link::Status;
@@ -10,7 +12,9 @@ use cartridge_protocol::sample::Sample;
 use cartridge_protocol::{ClusterId, MemberId, Millis, NetworkPartitionId};
 
 use crate::decide::Planned;
+use crate::forecast::{Circumstances, Counted, Watch};
 use crate::world::World;
+pub use starts::Starts;
 
 /// Points that are kept however old they are: they tell how often new ones come.
 const FEWEST_POINTS: usize = 8;
@@ -31,6 +35,10 @@ pub struct Observations {
     /// The total that each cluster's scaler recommended, pass by pass: shrinking follows the highest of the
     /// stabilisation window. The caller pushes [`crate::decide::Planned::recommended`] here.
     pub recommended: BTreeMap<ClusterId, Window>,
+    /// What arrives at each cluster whose policy sizes by it, and what is expected.
+    pub arrivals: BTreeMap<ClusterId, Watch>,
+    /// How long members take to start. The caller notes each record here when it is durable.
+    pub starts: Starts,
 }
 
 impl Observations {
@@ -46,6 +54,32 @@ impl Observations {
         }
     }
 
+    /// Takes in what one balancer counted of a cluster's arrivals, where its policy sizes by them.
+    pub fn count(&mut self, world: &World, cluster: &ClusterId, counted: &Counted<'_>) {
+        let known = world.clusters.get(cluster);
+        let policy = known
+            .and_then(|cluster| cluster.autoscaling_policy.as_ref())
+            .and_then(|id| world.autoscaling_policies.get(id));
+        let Some((known, policy, arrivals)) = known
+            .zip(policy)
+            .and_then(|(known, policy)| Some((known, policy, policy.arrivals.as_ref()?)))
+        else {
+            self.arrivals.remove(cluster);
+            return;
+        };
+        let active = world.members_of(known).filter(|member| member.phase.serves());
+        let now = Circumstances {
+            policy: arrivals,
+            start_delay: self.starts.delay(cluster, policy.horizon_seconds),
+            active: u32::try_from(active.count()).unwrap_or(u32::MAX),
+            most: crate::forecast::queue::MOST_MEMBERS,
+        };
+        self.arrivals
+            .entry(cluster.clone())
+            .or_default()
+            .take_in(counted, &now);
+    }
+
     /// Forgets members and clusters that no longer exist: nothing here outgrows the world.
     pub fn forget(&mut self, world: &World) {
         self.members
@@ -56,6 +90,9 @@ impl Observations {
             .retain(|(cluster, _), _| world.clusters.contains_key(cluster));
         self.recommended
             .retain(|cluster, _| world.clusters.contains_key(cluster));
+        self.arrivals
+            .retain(|cluster, _| world.clusters.contains_key(cluster));
+        self.starts.forget(world);
     }
 }
 

@@ -10,9 +10,14 @@
 //! stabilisation time was lower, only if the smaller cluster would stay below 90 % of its thresholds, and by one
 //! per decision.
 //!
+//! Where the policy sizes by arrivals, what [`crate::forecast`] wants counts beside the factors: the larger wins. It has
+//! a rule of its own for shrinking, so it may go down at once, brakes and thresholds permitting.
+//!
 //! This file refuses to know where members go and how many network partitions there are.
 
+mod arrivals;
 mod demand;
+mod figures;
 mod fresh;
 mod total;
 mod trend;
@@ -22,6 +27,8 @@ use cartridge_protocol::Millis;
 use crate::blueprint::AutoscalingPolicy;
 use crate::observe::Window;
 
+pub use arrivals::Arrivals;
+pub use figures::{Factor, Forecast, Freeze};
 pub use trend::SPAN;
 
 /// All that the decision on one cluster's size depends on.
@@ -37,6 +44,8 @@ pub struct Input<'a> {
     pub members: Vec<MemberLoad<'a>>,
     /// Requests in flight, one window per balancer.
     pub in_flight: Vec<&'a Window>,
+    /// What the forecast of arrivals wants; None: the policy does not ask for it, or it is not known.
+    pub arrivals: Option<Arrivals<'a>>,
     /// Every balancer's reading is fresh.
     pub balancers_fresh: bool,
     /// How many members are wanted at present, in all network partitions in use together.
@@ -62,100 +71,14 @@ pub struct MemberLoad<'a> {
     pub heard: Millis,
 }
 
-/// What asked for most members.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Factor {
-    /// Requests in flight.
-    RequestsInFlight,
-    /// Load average.
-    LoadAverage,
-    /// Memory consumption.
-    MemoryConsumption,
-    /// No factor asks for more than the minimum.
-    Minimum,
-}
-
-impl Factor {
-    /// As records and documents spell it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::RequestsInFlight => "requests-in-flight",
-            Self::LoadAverage => "load-average",
-            Self::MemoryConsumption => "memory-consumption",
-            Self::Minimum => "minimum",
-        }
-    }
-}
-
-/// One factor's figures.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Forecast {
-    /// Which factor.
-    pub factor: Factor,
-    /// The newest figure: requests, or percent.
-    pub now: f64,
-    /// Its change, per second.
-    pub gradient: f64,
-    /// The change of that, per second squared.
-    pub acceleration: f64,
-    /// The figure expected at the horizon.
-    pub predicted: f64,
-    /// The threshold per member.
-    pub threshold: f64,
-    /// Members that it asks for.
-    pub required: u32,
-}
-
-/// Why the size must not go down now (S8).
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
-#[serde(rename_all = "kebab-case", tag = "freeze")]
-pub enum Freeze {
-    /// Nothing was heard at all: not even growth is decided.
-    Blind,
-    /// Fewer than 80 % of the active members were heard lately.
-    Silent {
-        /// Heard lately.
-        fresh: u32,
-        /// Of so many.
-        active: u32,
-    },
-    /// A balancer's readings are stale.
-    BalancerStale,
-    /// Not yet watched for a whole stabilisation time.
-    Settling {
-        /// So many seconds are missing.
-        seconds: f64,
-    },
-}
-
-impl std::fmt::Display for Freeze {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Blind => f.write_str("nothing was heard of any member or balancer: nothing is changed"),
-            Self::Silent { active: 0, .. } => f.write_str("no member serves at present: no scale-in"),
-            Self::Silent { fresh, active } => {
-                write!(
-                    f,
-                    "only {fresh} of {active} members were heard lately: no scale-in"
-                )
-            }
-            Self::BalancerStale => f.write_str("a balancer's readings are stale: no scale-in"),
-            Self::Settling { seconds } => {
-                write!(f, "watched too briefly, {seconds:.0} s are missing: no scale-in")
-            }
-        }
-    }
-}
-
 /// What was decided about one cluster's size.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Scaling {
-    /// Members that the load asks for, unbounded by floor and ceiling: the caller pushes it into `recommended`
-    /// and bursts by it.
+    /// Members that the load asks for, unbounded by floor and ceiling: the caller bursts by it.
     pub required: u32,
+    /// What the thresholds ask for: the caller pushes it into `recommended`.
+    pub remembered: u32,
     /// Members to want from now on, floor and ceiling kept.
     pub target: u32,
     /// What asked for most.
@@ -183,31 +106,42 @@ const HEARD_SHARE: f64 = 0.8;
 /// factor asks for ⌈P⌉ if that is more than n, for ⌈P / 0.9⌉ if that is fewer, else for n. `required` is the largest
 /// over the factors.
 pub fn scale(input: &Input<'_>) -> Scaling {
-    let forecasts = demand::forecasts(input);
+    let mut forecasts = demand::forecasts(input);
     let names_factors = demand::thresholds(input.policy) > 0;
-    let unmeasured = (names_factors && forecasts.is_empty()).then_some(Freeze::Blind);
-    let deaf = unmeasured.or_else(|| fresh::freeze(input).filter(|_| names_factors));
-    let largest = forecasts
-        .iter()
-        .max_by_key(|f| (f.required, std::cmp::Reverse(f.factor)));
-    let asked = largest.map_or(0, |f| f.required);
+    let by_arrivals = input.policy.arrivals.is_some();
+    let measured = !forecasts.is_empty() || (by_arrivals && input.balancers_fresh);
+    let unmeasured = (names_factors && forecasts.is_empty() && !measured).then_some(Freeze::Blind);
+    let deaf = unmeasured.or_else(|| fresh::freeze(input).filter(|_| names_factors || by_arrivals));
+    let asked = forecasts.iter().map(|f| f.required).max().unwrap_or(0);
     let frozen = deaf.clone().or_else(|| settling(input));
     let (floor, ceiling) = (input.floor, input.ceiling.max(input.floor));
-
     // What is not known must not look like calm later: while deaf, the present size goes into the window.
-    let required = if deaf.is_some() {
+    let remembered = if deaf.is_some() && names_factors {
         asked.max(input.current)
     } else {
         asked
     };
-    let lately = highest_lately(input).max(required);
+    let lately = highest_lately(input).max(remembered);
     let wanted = match &frozen {
         Some(Freeze::Blind) => input.current,
-        _ if required >= input.current => required,
+        _ if remembered >= input.current => remembered,
         Some(_) => input.current,
         None if lately >= input.current => input.current,
+        None if by_arrivals => lately,
         None => input.current.saturating_sub(1),
     };
+    let more = arrivals::forecast(input);
+    let wanted = match &more {
+        Some(more) if frozen.is_none() => wanted.max(more.required),
+        Some(more) if input.balancers_fresh => wanted.max(more.required).max(input.current),
+        _ if by_arrivals => wanted.max(input.current),
+        _ => wanted,
+    };
+    forecasts.extend(more);
+    let largest = forecasts
+        .iter()
+        .max_by_key(|f| (f.required, std::cmp::Reverse(f.factor)));
+    let required = largest.map_or(0, |f| f.required).max(remembered);
     let target = wanted.clamp(floor, ceiling);
     let factor = match largest {
         Some(f) if f.required > floor => f.factor,
@@ -215,6 +149,7 @@ pub fn scale(input: &Input<'_>) -> Scaling {
     };
     let mut scaling = Scaling {
         required,
+        remembered,
         target,
         factor,
         forecasts,

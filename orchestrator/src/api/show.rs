@@ -66,12 +66,16 @@ pub fn autoscaling_policy(one: &AutoscalingPolicy) -> Value {
             thresholds[name] = json!({"threshold": limit});
         }
     }
-    json!({
+    let mut shown = json!({
         "id": one.id,
         "loadThresholds": thresholds,
         "horizonSeconds": one.horizon_seconds,
         "stabilizationSeconds": one.stabilization_seconds,
-    })
+    });
+    if let Some(arrivals) = &one.arrivals {
+        shown["arrivals"] = json!(arrivals);
+    }
+    shown
 }
 
 /// A deployment policy.

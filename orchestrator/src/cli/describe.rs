@@ -63,6 +63,11 @@ fn lines(found: &Value) -> Vec<String> {
             figures[0], figures[1], figures[2]
         ));
         lines.push(format!("seen: {}", text(&decision["inputs"])));
+        if decision["frozen"].is_string() {
+            lines.push(format!("held: {}", text(&decision["frozen"])));
+        } else if decision["target"] == found["desired"] {
+            lines.push("nothing to do: as many are wanted as there should be".to_owned());
+        }
     }
     for row in decision["forecast"].as_array().into_iter().flatten() {
         let figures = [
@@ -77,6 +82,7 @@ fn lines(found: &Value) -> Vec<String> {
         lines.push(format!(
             "{factor}: now {now}, predicted {predicted}, threshold {threshold}, asks for {required}"
         ));
+        lines.extend(outlook(&row["outlook"]));
     }
     lines.extend(
         decision["notes"]
@@ -98,6 +104,35 @@ fn lines(found: &Value) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// How the forecast of arrivals came to its size.
+fn outlook(row: &Value) -> Vec<String> {
+    let Some(horizon) = row["horizon"].as_f64() else {
+        return Vec::new();
+    };
+    let percent = |value: &Value| {
+        value
+            .as_f64()
+            .map_or_else(String::new, |v| format!("{:.0} %", 100.0 * v))
+    };
+    vec![
+        format!(
+            "  {} per second expected in {horizon:.0} s by {}; the load is {}; trends are believed {} and {}",
+            text(&row["expected"]),
+            text(&row["believed"]),
+            text(&row["mood"]),
+            percent(&row["trust"][0]),
+            percent(&row["trust"][1]),
+        ),
+        format!(
+            "  ready for {} per second, {} per member: {} needed, {} wanted with those kept",
+            text(&row["readyFor"]),
+            text(&row["capacity"]),
+            text(&row["needed"]),
+            text(&row["wanted"]),
+        ),
+    ]
 }
 
 /// Carries out `status`.

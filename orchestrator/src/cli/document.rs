@@ -203,7 +203,7 @@ fn by_shape(body: &Value) -> Option<Kind> {
     let has = |field: &str| body.get(field).is_some();
     if has("applicationId") {
         Some(Kind::Applications)
-    } else if has("loadThresholds") {
+    } else if has("loadThresholds") || has("arrivals") {
         Some(Kind::AutoscalingPolicies)
     } else if has("algorithm") {
         Some(Kind::ApplicationPolicies)

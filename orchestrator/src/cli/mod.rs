@@ -12,6 +12,7 @@ mod get;
 mod kind;
 mod order;
 mod show;
+mod simulate;
 mod stream;
 
 use std::io::Write as _;
@@ -209,6 +210,18 @@ field is deployed under that policy.")]
         /// Which cluster
         cluster: String,
     },
+    /// Try a policy on a trace of requests, without a server: how many members, how many broken promises
+    #[command(after_help = "Examples:
+  cartridge simulate shop.csv
+  cartridge simulate shop.csv --start-delay 90 --workers 8 --service-time 0.25 --plot shop.svg
+  cartridge simulate shop.csv -f blueprint/ --policy web --csv shop-members.csv
+  cartridge simulate shop.csv --rule cartridge --rule hpa --rule stratos --rule static
+  cartridge simulate shop.csv --price 20 --decisions
+  judge traces/*.csv --cmd 'cartridge simulate --judge'
+
+A trace is CSV with the columns `seconds,requests_per_second` and a constant step;
+lines that begin with # are notes. docs/scaling.md says how to plan capacity with it.")]
+    Simulate(simulate::SimulateOptions),
     /// Show how the server is
     #[command(after_help = "Example:\n  cartridge status")]
     Status,
@@ -379,6 +392,7 @@ async fn carry_out(cli: Cli) -> Result<(), client::Fault> {
                 .map_err(|fault| client::Fault::Usage(fault.to_string()))?;
             return show::line(token.expose());
         }
+        Command::Simulate(options) => return simulate::simulate(&options, &cli.global),
         Command::Version => return show::line(concat!("cartridge ", env!("CARGO_PKG_VERSION"))),
         Command::Serve(_) => {
             return Err(client::Fault::Usage(

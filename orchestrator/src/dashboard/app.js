@@ -132,7 +132,14 @@ function plain(value) {
 
 function forecastText(row) {
   return row.factor + ": now " + plain(row.now) + ", predicted " + plain(row.predicted) + ", threshold "
-    + plain(row.threshold) + ", asks for " + plain(row.required);
+    + plain(row.threshold) + ", asks for " + plain(row.required) + outlookText(row.outlook);
+}
+
+function outlookText(outlook) {
+  if (!outlook) return "";
+  return "; expects " + plain(outlook.expected) + "/s in " + plain(outlook.horizon) + " s by " + outlook.believed
+    + " (" + outlook.mood + "), ready for " + plain(outlook.readyFor) + "/s, " + plain(outlook.needed) + " needed, "
+    + plain(outlook.wanted) + " wanted with those kept";
 }
 
 function decisionOf(cluster) {

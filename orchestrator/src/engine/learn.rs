@@ -36,6 +36,13 @@ impl State {
         }
     }
 
+    /// Sees members start.
+    pub(crate) fn note_starts(&mut self, entries: &[Entry], now: Millis) {
+        for entry in entries {
+            self.seen.starts.note(&entry.record, now);
+        }
+    }
+
     /// Forgets what these entries removed: nothing here outgrows the world.
     pub(crate) fn forget(&mut self, entries: &[Entry]) {
         for entry in entries {

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use cartridge_orchestrator_plan::forecast::Counted;
 use cartridge_orchestrator_plan::observe::{
     ClusterObservation, InstanceObservation, MemberObservation, Observations, Window,
 };
@@ -270,8 +271,9 @@ fn record_reading(
         {
             continue;
         }
+        let arrived = row.arrivals();
         let key = (row.cluster, network_partition.clone());
-        let known: &mut ClusterObservation = seen.clusters.entry(key).or_default();
+        let known: &mut ClusterObservation = seen.clusters.entry(key.clone()).or_default();
         let members: InFlight = row.members.into_iter().map(|m| (m.member, m.in_flight)).collect();
         changed |= known.revision != reading.revision || lets_go(world, &known.members, &members);
         known.in_flight.push(now, row.in_flight_average);
@@ -281,6 +283,17 @@ fn record_reading(
         known.in_flight_now = row.in_flight;
         known.served = row.served;
         known.failed = row.failed;
+        seen.count(
+            world,
+            &key.0,
+            &Counted {
+                balancer: network_partition,
+                at: now,
+                arrived,
+                failed: row.failed,
+                in_flight: row.in_flight_average,
+            },
+        );
     }
     changed
 }

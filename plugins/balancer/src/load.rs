@@ -14,6 +14,7 @@ use cartridge_protocol::MemberId;
 #[derive(Debug)]
 pub(crate) struct ClusterLoad {
     gauge: Mutex<Gauge>,
+    arrived: AtomicU64,
     served: AtomicU64,
     failed: AtomicU64,
     turn: AtomicUsize,
@@ -34,6 +35,7 @@ struct Gauge {
 pub(crate) struct LoadReading {
     pub average: f64,
     pub in_flight: u64,
+    pub arrived: u64,
     pub served: u64,
     pub failed: u64,
     pub members: BTreeMap<Arc<MemberId>, u64>,
@@ -72,6 +74,7 @@ impl ClusterLoad {
                 changed: now,
                 members: BTreeMap::new(),
             }),
+            arrived: AtomicU64::new(0),
             served: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             turn: AtomicUsize::new(0),
@@ -89,6 +92,7 @@ impl ClusterLoad {
         LoadReading {
             average: gauge.average(now),
             in_flight: gauge.count,
+            arrived: self.arrived.load(Ordering::Relaxed),
             served: self.served.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
             members: gauge.members.clone(),
@@ -122,6 +126,7 @@ impl Flight {
         gauge.advance(now);
         gauge.count += 1;
         drop(gauge);
+        load.arrived.fetch_add(1, Ordering::Relaxed);
         Self {
             load: load.clone(),
             member: None,
@@ -224,5 +229,6 @@ mod tests {
         drop(failed);
         let reading = load.read(Instant::now());
         assert_eq!((reading.served, reading.failed), (1, 1));
+        assert_eq!(reading.arrived, 3, "all of them came");
     }
 }

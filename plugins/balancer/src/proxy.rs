@@ -103,6 +103,7 @@ fn reading(served: &ServedCluster, now: Instant) -> ClusterReading {
         cluster: served.cluster.clone(),
         in_flight_average: load.average,
         in_flight: load.in_flight,
+        arrived: Some(load.arrived),
         served: load.served,
         failed: load.failed,
         members: members

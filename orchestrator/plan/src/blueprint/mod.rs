@@ -133,6 +133,24 @@ pub struct AutoscalingPolicy {
     pub horizon_seconds: f64,
     /// New: the highest requirement of so many seconds decides about shrinking (`stabilizationSeconds`, default 120).
     pub stabilization_seconds: f64,
+    /// New: sizes by what arrives, too. None: only thresholds count, as in Stratos.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrivals: Option<ArrivalPolicy>,
+}
+
+/// Sizing by arrivals: enough members that requests hardly ever wait longer than promised ([`crate::forecast`]).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ArrivalPolicy {
+    /// Requests that one member serves at a time.
+    pub workers: u32,
+    /// The mean wait that is promised, seconds (`waitSeconds`, default 0.1).
+    pub wait_seconds: f64,
+    /// Mean time in service; None: learned from what the balancers report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_seconds: Option<f64>,
+    /// What one second of a broken promise is worth, in seconds of a cluster of mean size (`violationPrice`).
+    pub violation_price: f64,
 }
 
 /// Which partitions a cluster may use.

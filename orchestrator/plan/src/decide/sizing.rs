@@ -11,7 +11,7 @@ use super::groups::{self, Layout};
 use super::hearing;
 use super::limits::BALANCER_FRESH;
 use crate::blueprint::AutoscalingPolicy;
-use crate::scale::{self, Input, MemberLoad, Scaling};
+use crate::scale::{self, Arrivals, Input, MemberLoad, Scaling};
 use crate::world::{Cluster, MemberPhase, Role};
 
 /// How many, and why.
@@ -103,7 +103,7 @@ fn by_load(draft: &mut Draft<'_>, id: &ClusterId, layout: Layout) -> Size {
     } else {
         scaling.target
     };
-    draft.recommend(id, scaling.required);
+    draft.recommend(id, scaling.remembered);
     let report = draft.report(id);
     report.inputs.clone_from(&scaling.reason);
     report.forecast = serde_json::to_string(&scaling.forecasts).unwrap_or_default();
@@ -172,8 +172,20 @@ fn ask(draft: &Draft<'_>, cluster: &Cluster, policy: &AutoscalingPolicy, layout:
         current: layout.current(),
         floor: layout.floor(),
         ceiling: layout.cap(usize::MAX),
+        arrivals: arrivals(draft, cluster, policy),
         recommended: draft.seen.recommended.get(&cluster.id).unwrap_or(&nothing),
         began: draft.seen.began,
+    })
+}
+
+/// What is expected to arrive, if the policy sizes by it and it is known.
+fn arrivals<'a>(draft: &Draft<'a>, cluster: &Cluster, policy: &AutoscalingPolicy) -> Option<Arrivals<'a>> {
+    let asked = policy.arrivals.as_ref()?;
+    let watch = draft.seen.arrivals.get(&cluster.id)?;
+    Some(Arrivals {
+        outlook: watch.outlook(draft.now)?,
+        service_seconds: watch.service_seconds(asked)?,
+        wait_seconds: asked.wait_seconds,
     })
 }
 

@@ -48,6 +48,7 @@ fn requests(input: &Input<'_>, threshold: f64) -> Option<Forecast> {
         predicted: seen.predicted,
         threshold,
         required: members_for(seen.now.max(seen.predicted) / threshold, input.current),
+        outlook: None,
     })
 }
 
@@ -80,6 +81,7 @@ fn percentage<'a>(
         predicted,
         threshold,
         required: members_for(total, input.current),
+        outlook: None,
     })
 }
 
@@ -100,10 +102,14 @@ pub(super) fn whole(value: f64) -> u32 {
 
 /// One line for people.
 pub(super) fn in_words(input: &Input<'_>, forecast: &Forecast) -> String {
+    if let Some(outlook) = &forecast.outlook {
+        return super::arrivals::in_words(forecast, outlook);
+    }
     let (name, unit) = match forecast.factor {
         Factor::RequestsInFlight => ("requests in flight", ""),
         Factor::LoadAverage => ("load average", " %"),
         Factor::MemoryConsumption => ("memory consumption", " %"),
+        Factor::Arrivals => ("arrivals", "/s"),
         Factor::Minimum => ("minimum", ""),
     };
     let Forecast {
@@ -115,7 +121,7 @@ pub(super) fn in_words(input: &Input<'_>, forecast: &Forecast) -> String {
         ..
     } = forecast;
     let active = match forecast.factor {
-        Factor::RequestsInFlight => String::new(),
+        Factor::RequestsInFlight | Factor::Arrivals => String::new(),
         _ => format!(", {} active", input.active),
     };
     // What rounds to nothing has no sign.

@@ -27,7 +27,9 @@ pub(super) fn freeze(input: &Input<'_>) -> Option<Freeze> {
             fresh,
             active: input.active,
         })
-    } else if !input.balancers_fresh && input.policy.requests_in_flight.is_some() {
+    } else if !input.balancers_fresh
+        && (input.policy.requests_in_flight.is_some() || input.policy.arrivals.is_some())
+    {
         Some(Freeze::BalancerStale)
     } else {
         None

@@ -1,5 +1,6 @@
 //! The scaler, one situation at a time.
 
+mod arrivals;
 mod laws;
 mod waves;
 
@@ -16,6 +17,7 @@ fn policy() -> AutoscalingPolicy {
         load_average: None,
         horizon_seconds: 15.0,
         stabilization_seconds: 120.0,
+        arrivals: None,
     }
 }
 
@@ -110,6 +112,7 @@ impl Scene {
             current: self.current,
             floor: self.floor,
             ceiling: self.ceiling,
+            arrivals: None,
             recommended: &self.recommended,
             began: Millis::ZERO,
         })

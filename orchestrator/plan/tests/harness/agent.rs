@@ -18,6 +18,9 @@ pub struct Repository {
     pub bad: Vec<CommitId>,
 }
 
+/// Seconds that a request is in service.
+pub const SERVICE: f64 = 0.1;
+
 /// One member's agent and application.
 #[derive(Clone, Debug)]
 pub struct Agent {
@@ -36,6 +39,9 @@ pub struct Agent {
     pub table: Option<Topology>,
     /// When it was first told to stop.
     pub told_to_stop: Option<Millis>,
+    /// Requests that came to its balancer, at [`SERVICE`] seconds each.
+    arrived: f64,
+    counted: Millis,
     sequence: u64,
     /// What it said last, and until when that is enough.
     pub told: Option<(Status, Millis)>,
@@ -63,6 +69,8 @@ impl Agent {
             status: Status::starting(),
             table: None,
             told_to_stop: None,
+            arrived: 0.0,
+            counted: boots,
             sequence: 0,
             told: None,
             switching: None,
@@ -199,7 +207,9 @@ impl Agent {
     }
 
     /// `demand`: requests in flight at this balancer, per cluster.
-    pub fn reading(&self, demand: f64, now: Millis) -> Option<BalancerReading> {
+    pub fn reading(&mut self, demand: f64, now: Millis) -> Option<BalancerReading> {
+        self.arrived += demand / SERVICE * now.since(self.counted).as_secs_f64();
+        self.counted = now;
         let table = self.table.as_ref()?;
         let clusters = table.clusters.iter().map(|row| {
             let members: Vec<MemberReading> = row
@@ -220,6 +230,7 @@ impl Agent {
             ClusterReading {
                 cluster: row.cluster.clone(),
                 in_flight_average: demand,
+                arrived: Some(self.arrived as u64),
                 in_flight: demand.ceil() as u64,
                 served: 0,
                 failed: 0,

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use cartridge_orchestrator_plan::blueprint::{
-    Application, ApplicationPolicy, AutoscalingPolicy, Cartridge, Dependencies, DeploymentNetworkPartition,
-    DeploymentPartition, DeploymentPolicy, Group, NetworkPartition, NetworkPartitionAlgorithm, OnRelease,
-    Partition, PartitionAlgorithm, PortMapping, Repository, Subscription, TerminationBehaviour,
+    Application, ApplicationPolicy, ArrivalPolicy, AutoscalingPolicy, Cartridge, Dependencies,
+    DeploymentNetworkPartition, DeploymentPartition, DeploymentPolicy, Group, NetworkPartition,
+    NetworkPartitionAlgorithm, OnRelease, Partition, PartitionAlgorithm, PortMapping, Repository,
+    Subscription, TerminationBehaviour,
 };
 use cartridge_orchestrator_plan::record::Record;
 use cartridge_protocol::{
@@ -24,6 +25,7 @@ pub struct Shape {
     pub everywhere: bool,
     pub network_partitions: usize,
     pub requests_in_flight: Option<f64>,
+    pub arrivals: Option<ArrivalPolicy>,
     pub stabilization_seconds: f64,
     /// Not one cartridge, but `db`, then the group `front` of `web` and the group `side` of `mem` in it.
     pub composite: Option<Composite>,
@@ -51,6 +53,7 @@ impl Default for Shape {
             everywhere: false,
             network_partitions: 2,
             requests_in_flight: Some(10.0),
+            arrivals: None,
             stabilization_seconds: 20.0,
             composite: None,
         }
@@ -92,6 +95,7 @@ pub fn records(shape: &Shape) -> Vec<Record> {
             load_average: None,
             horizon_seconds: 0.0,
             stabilization_seconds: shape.stabilization_seconds,
+            arrivals: shape.arrivals,
         })),
     ];
     for number in 1..=shape.network_partitions {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use cartridge_orchestrator_plan::check::check;
 use cartridge_orchestrator_plan::decide::{Planned, Scope, View, decide};
 use cartridge_orchestrator_plan::desired::desired;
+use cartridge_orchestrator_plan::forecast::Counted;
 use cartridge_orchestrator_plan::observe::{InstanceObservation, MemberObservation, Observations, Window};
 use cartridge_orchestrator_plan::record::{Entry, Record};
 use cartridge_orchestrator_plan::world::World;
@@ -45,6 +46,7 @@ impl Orchestrator {
             record,
         };
         self.world.apply(&entry, now).expect("it fits");
+        self.seen.starts.note(&entry.record, now);
         self.journal.push(entry);
         self.times.push(now);
         true
@@ -170,6 +172,14 @@ impl Orchestrator {
                 .iter()
                 .map(|member| (member.member.clone(), member.in_flight))
                 .collect::<BTreeMap<_, _>>();
+            let counted = Counted {
+                balancer: &np,
+                at: now,
+                arrived: row.arrivals(),
+                failed: row.failed,
+                in_flight: row.in_flight_average,
+            };
+            self.seen.count(&self.world, &row.cluster, &counted);
         }
         true
     }

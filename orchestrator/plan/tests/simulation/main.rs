@@ -3,7 +3,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
-use cartridge_orchestrator_plan::blueprint::TerminationBehaviour;
+use cartridge_orchestrator_plan::blueprint::{ArrivalPolicy, TerminationBehaviour};
 use cartridge_orchestrator_plan::world::{MemberPhase, Role};
 use harness::Chance;
 use harness::fixture::{Composite, Shape};
@@ -27,6 +27,12 @@ fn shape(chance: &mut Chance) -> Shape {
         everywhere: chance.per_mille(250),
         network_partitions: 1 + chance.below(3) as usize,
         requests_in_flight: Some(10.0),
+        arrivals: (min == 2).then_some(ArrivalPolicy {
+            workers: 10,
+            wait_seconds: 0.1,
+            service_seconds: None,
+            violation_price: 130.0,
+        }),
         stabilization_seconds: 20.0,
         composite: None,
     }

@@ -6,6 +6,7 @@
 mod harness;
 
 mod around;
+mod arrivals;
 mod bursts;
 mod checks;
 mod cost;

@@ -186,6 +186,7 @@ impl Member {
             ClusterReading {
                 cluster: cluster.cluster.clone(),
                 in_flight_average: average,
+                arrived: None,
                 in_flight: whole(average),
                 served: 0,
                 failed: 0,

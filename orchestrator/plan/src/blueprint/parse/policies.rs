@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::read::{Object, Reader, TEXT};
 use crate::blueprint::{
-    ApplicationPolicy, AutoscalingPolicy, DeploymentNetworkPartition, DeploymentPartition, DeploymentPolicy,
-    NetworkPartitionAlgorithm, PartitionAlgorithm,
+    ApplicationPolicy, ArrivalPolicy, AutoscalingPolicy, DeploymentNetworkPartition, DeploymentPartition,
+    DeploymentPolicy, NetworkPartitionAlgorithm, PartitionAlgorithm,
 };
 
 pub(super) const AUTOSCALING: &[&str] = &[
@@ -18,12 +18,14 @@ pub(super) const AUTOSCALING: &[&str] = &[
     "loadThresholds",
     "horizonSeconds",
     "stabilizationSeconds",
+    "arrivals",
     "instanceRoundingFactor",
     "isPublic",
     "uuid",
     "tenantId",
 ];
 const THRESHOLDS: &[&str] = &["requestsInFlight", "memoryConsumption", "loadAverage"];
+const ARRIVALS: &[&str] = &["workers", "waitSeconds", "serviceSeconds", "violationPrice"];
 const THRESHOLD: &[&str] = &[
     "threshold",
     "upperLimit",
@@ -83,7 +85,8 @@ const MOST_MEMBERS: u32 = 10_000_000;
 
 pub(super) fn autoscaling(reader: &mut Reader, object: &Object<'_>) -> Option<AutoscalingPolicy> {
     let id = reader.needed(object, "id", Reader::id);
-    if object.get("loadThresholds").is_none() {
+    let arrivals = arrivals(reader, object);
+    if object.get("loadThresholds").is_none() && object.get("arrivals").is_none() {
         reader.fault(&object.path("loadThresholds"), None, "is required");
     }
     let thresholds = reader.child(object, "loadThresholds", THRESHOLDS);
@@ -104,6 +107,21 @@ pub(super) fn autoscaling(reader: &mut Reader, object: &Object<'_>) -> Option<Au
         load_average,
         horizon_seconds: horizon.unwrap_or(15.0),
         stabilization_seconds: stabilization.unwrap_or(120.0),
+        arrivals,
+    })
+}
+
+fn arrivals(reader: &mut Reader, policy: &Object<'_>) -> Option<ArrivalPolicy> {
+    let object = reader.child(policy, "arrivals", ARRIVALS)?;
+    let workers = reader.needed(&object, "workers", |r, o, f| r.whole(o, f, 1, 100_000));
+    let wait = reader.number(&object, "waitSeconds", 0.001, 3600.0);
+    let service = reader.number(&object, "serviceSeconds", 0.0001, 3600.0);
+    let price = reader.number(&object, "violationPrice", 0.0, 1e6);
+    Some(ArrivalPolicy {
+        workers: workers?,
+        wait_seconds: wait.unwrap_or(0.1),
+        service_seconds: service,
+        violation_price: price.unwrap_or(crate::forecast::PRICE),
     })
 }
 

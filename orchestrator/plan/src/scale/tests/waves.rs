@@ -31,6 +31,7 @@ fn replay(seconds: u64, demand: impl Fn(u64) -> f64) -> Vec<u32> {
             current,
             floor: 1,
             ceiling: 40,
+            arrivals: None,
             recommended: &recommended,
             began: Millis::ZERO,
         });
