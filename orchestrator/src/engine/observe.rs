@@ -291,6 +291,7 @@ fn record_reading(
                 at: now,
                 arrived,
                 failed: row.failed,
+                served: row.served,
                 in_flight: row.in_flight_average,
             },
         );

@@ -23,6 +23,7 @@ pub struct Feed {
     since: Option<Millis>,
     arrived: f64,
     failed: f64,
+    served: f64,
     /// Requests times seconds.
     in_flight: f64,
 }
@@ -32,6 +33,7 @@ struct Counter {
     at: Millis,
     arrived: u64,
     failed: u64,
+    served: u64,
 }
 
 /// A step that is full.
@@ -41,6 +43,8 @@ pub struct Step {
     pub rate: f64,
     /// Requests per second that were not answered as they should be.
     pub failed: f64,
+    /// Answers per second.
+    pub served: f64,
     /// Requests in flight, mean.
     pub in_flight: f64,
     /// How long it was.
@@ -57,6 +61,7 @@ impl Feed {
             at: now,
             arrived: counted.arrived,
             failed: counted.failed,
+            served: counted.served,
         };
         let last = self.balancers.insert(counted.balancer.clone(), counter);
         self.balancers.retain(|_, known| now.since(known.at) <= HOLE);
@@ -70,6 +75,7 @@ impl Feed {
         let more = |now: u64, before: u64| now.saturating_sub(before) as f64;
         self.arrived += more(counted.arrived, last.arrived);
         self.failed += more(counted.failed, last.failed);
+        self.served += more(counted.served, last.served);
         self.in_flight += counted.in_flight.max(0.0) * seconds;
         let lasted = now.since(since).as_secs_f64();
         if lasted + 1e-3 < step {
@@ -78,11 +84,13 @@ impl Feed {
         let full = Step {
             rate: self.arrived / lasted,
             failed: self.failed / lasted,
+            served: self.served / lasted,
             in_flight: self.in_flight / lasted,
             seconds: lasted,
             after_hole: lasted > LATE * step,
         };
-        (self.arrived, self.failed, self.in_flight, self.since) = (0.0, 0.0, 0.0, Some(now));
+        (self.arrived, self.failed, self.served) = (0.0, 0.0, 0.0);
+        (self.in_flight, self.since) = (0.0, Some(now));
         Some(full)
     }
 }
@@ -97,6 +105,7 @@ mod tests {
             at: Millis(at),
             arrived,
             failed: 0,
+            served: arrived,
             in_flight,
         };
         feed.take_in(&counted, 5.0)

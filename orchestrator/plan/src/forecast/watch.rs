@@ -47,6 +47,8 @@ pub struct Counted<'a> {
     pub arrived: u64,
     /// Requests that were not answered as they should be, since the balancer started.
     pub failed: u64,
+    /// Requests that were answered since the balancer started.
+    pub served: u64,
     /// Requests in flight, mean since the reading before.
     pub in_flight: f64,
 }
@@ -62,7 +64,7 @@ impl Watch {
         if now.active > 0 && full.failed <= FAILED * full.rate {
             let workers = f64::from(now.policy.workers) * f64::from(now.active);
             self.service
-                .observe(full.rate, full.in_flight, full.seconds, workers);
+                .observe(full.served, full.in_flight, full.seconds, workers);
         }
         let Some(server) = self.server(now.policy) else {
             return;
@@ -136,6 +138,7 @@ mod tests {
                 at: Millis(second * 1_000),
                 arrived: second * 200,
                 failed: 0,
+                served: second * 200,
                 in_flight: 20.0,
             };
             watch.take_in(&counted, &now);
@@ -170,6 +173,7 @@ mod tests {
                 at: Millis(second * 1_000),
                 arrived: 0,
                 failed: 0,
+                served: 0,
                 in_flight: 0.0,
             };
             watch.take_in(&counted, &now);
@@ -188,6 +192,7 @@ mod tests {
                     at: Millis(second * 1_000),
                     arrived: second * 200,
                     failed: second * failed,
+                    served: second * (200 - failed),
                     in_flight: 0.01,
                 };
                 let now = Circumstances {

@@ -177,6 +177,7 @@ impl Orchestrator {
                 at: now,
                 arrived: row.arrivals(),
                 failed: row.failed,
+                served: row.arrivals(),
                 in_flight: row.in_flight_average,
             };
             self.seen.count(&self.world, &row.cluster, &counted);

@@ -132,6 +132,7 @@ impl Pilot {
             at: millis(at),
             arrived,
             failed: 0,
+            served: arrived,
             in_flight,
         };
         let now = Circumstances {
