@@ -25,7 +25,7 @@ impl ServiceTime {
     /// Takes in one step: answers per second, mean requests in flight, and how many the cluster serves at a time.
     pub fn observe(&mut self, answered: f64, in_flight: f64, step: f64, workers: f64) {
         let busy = in_flight.min(workers);
-        if !(answered.is_finite() && busy.is_finite() && answered * step >= FEWEST && busy > 0.0) {
+        if !(answered.is_finite() && in_flight.is_finite() && answered * step >= FEWEST && busy > 0.0) {
             return;
         }
         let seen = (busy / answered).clamp(1e-5, 3_600.0);
