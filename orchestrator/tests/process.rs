@@ -29,7 +29,7 @@ fn run_as_agent() {
 /// Leaves behind a process that knows nothing of us: no environment, a session of its own, somebody else's child; and
 /// that sits in a cgroup which it made itself, if it could.
 fn hide() {
-    let hidden = "mkdir -p $0/deeper && echo $$ > $0/deeper/cgroup.procs; echo $$ > hidden; exec sleep 600";
+    let hidden = "mkdir -p $0/deeper && echo $$ > $0/deeper/cgroup.procs; exec env X=1 sh -c 'echo $$ > hidden; exec sleep 600'";
     let own = own_cgroups(std::process::id()).pop().unwrap_or_default();
     let mut shell = Command::new("sh")
         .args(["-c", r#"setsid env -i sh -c "$0" "$1" &"#, hidden])
