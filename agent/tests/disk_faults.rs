@@ -44,14 +44,16 @@ fn settle(shelf: &Shelf, repo: &Repo, commit: &CommitId) -> Result<(), ShelfErro
     }
 }
 
-/// Two commits that have no file in common.
+/// A commit that has no file in common with another.
+fn commit(repo: &Repo, version: &str) -> CommitId {
+    for number in 0..FILES {
+        repo.write(&format!("{number}/page"), version.repeat(500 + number));
+    }
+    repo.commit()
+}
+
 fn two_commits(repo: &Repo) -> [CommitId; 2] {
-    ["one", "two"].map(|version| {
-        for number in 0..FILES {
-            repo.write(&format!("{number}/page"), version.repeat(500 + number));
-        }
-        repo.commit()
-    })
+    ["one", "two"].map(|version| commit(repo, version))
 }
 
 fn is_whole(repo: &Repo, shelf: &Shelf, commit: &CommitId) {
@@ -225,7 +227,7 @@ fn in_a_member_with_a_small_disk() {
     runtime.block_on(async {
         let root = mounted::here();
         let repo = Repo::new();
-        let [one, two] = two_commits(&repo);
+        let one = commit(&repo, "one");
         let state = root.join("state");
         let member = start(serving(&repo, &one), |_, launch| {
             launch.set("CARTRIDGE_STATE_DIR", state.to_str().unwrap());
@@ -235,6 +237,8 @@ fn in_a_member_with_a_small_disk() {
         let fake = member.fake.clone();
         let at = fake.hear(0, "the first release", serves(&one)).await;
         let filler = fill(&root, Some(0), None);
+        // Only now: what is there before is fetched ahead.
+        let two = commit(&repo, "two");
         fake.want(|wanted| wanted.artifacts.as_mut().unwrap().commit = Some(two.clone()));
         let told = |b: &Batch| {
             b.notices
