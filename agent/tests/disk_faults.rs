@@ -181,7 +181,7 @@ fn on_a_disk_that_is_locked() {
     let current = place.join("current");
     assert_eq!(repo.tree_of_folder(&current), repo.tree_of_commit(&one));
     remount(&root, "remount,rw");
-    let shelf = Shelf::open(&place).unwrap();
+    let shelf = support::open_again(&place);
     is_whole(&repo, &shelf, &one);
     settle(&shelf, &repo, &two).unwrap();
     is_whole(&repo, &shelf, &two);

@@ -37,9 +37,7 @@ impl Scene {
 
     fn shelf(&self, existing: Existing) -> Shelf {
         let path = self.path.clone();
-        Shelf::open(&self.dir.path().join("state/shelf"))
-            .unwrap()
-            .with_place(Place { path, existing })
+        support::open_again(&self.dir.path().join("state/shelf")).with_place(Place { path, existing })
     }
 
     fn settle(&self, shelf: &Shelf, commit: &CommitId) -> Result<(), ShelfError> {

@@ -43,6 +43,19 @@ pub fn remote(url: impl Into<String>) -> Remote {
     }
 }
 
+/// Opens a shelf that was open before in this process. A child that another test's thread has just forked holds its lock
+/// until it has become another program.
+pub fn open_again(root: &Path) -> cartridge_agent::host::shelf::Shelf {
+    use cartridge_agent::host::shelf::{Shelf, ShelfError};
+    let begun = std::time::Instant::now();
+    loop {
+        match Shelf::open(root) {
+            Err(ShelfError::InUse(_)) if begun.elapsed().as_secs() < 5 => std::thread::yield_now(),
+            other => return other.expect("the shelf opens"),
+        }
+    }
+}
+
 /// A working repository with the branch `main`.
 pub struct Repo {
     dir: TempDir,
