@@ -396,7 +396,7 @@ impl Agent {
         }
         let resting = self.life.is_steady();
         if resting && !self.resting {
-            thrift::unmap_code();
+            thrift::give_back();
         }
         self.resting = resting;
         self.upgrade_turned();

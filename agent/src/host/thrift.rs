@@ -1,6 +1,7 @@
 //! Memory that only the start of the agent needs: the code that reads settings, sets up TLS and the like, and its
 //! constants. Both are unmapped once the member is at rest. The kernel keeps them as long as nothing else wants the room,
-//! and reads them again if they are used again. Refuses to know when there is rest.
+//! and reads them again if they are used again. Memory that was allocated and is free goes back, too. Refuses to know
+//! when there is rest.
 
 use std::fs::File;
 use std::io::Read;
@@ -10,8 +11,17 @@ use cartridge_agent_plan::mappings;
 /// Longest list of mappings, bytes.
 const MOST: u64 = 256 << 10;
 
+/// Gives back what only the start needed.
+pub fn give_back() {
+    unmap_code();
+    // SAFETY: the allocator's own function, which may be called at any time and by any thread; it gives pages to the
+    // kernel that hold nothing.
+    let trimmed = unsafe { libc::malloc_trim(0) };
+    tracing::debug!(trimmed, "free memory was given back");
+}
+
 /// Unmaps the pages of the program's code. What cannot be found or done is left as it is: nothing depends on it.
-pub fn unmap_code() {
+fn unmap_code() {
     let mut maps = String::new();
     let read = File::open("/proc/self/maps").and_then(|file| file.take(MOST).read_to_string(&mut maps));
     let (Ok(_), Ok(program)) = (read, std::fs::read_link("/proc/self/exe")) else {
@@ -41,7 +51,7 @@ mod tests {
     #[test]
     fn the_program_runs_on_without_its_pages() {
         let before = resident();
-        super::unmap_code();
+        super::give_back();
         let after = resident();
         assert!(after < before, "{after} of {before} KiB are resident");
     }

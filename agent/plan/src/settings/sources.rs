@@ -119,7 +119,7 @@ impl<'a> Found<'a> {
     }
 }
 
-/// Names that are looked for in the environment; those of [`FOR_HOOKS`] become parameters there too, because a
+/// Names that are looked for in the environment; those of `FOR_HOOKS` become parameters there too, because a
 /// container of Stratos has its launch parameters in its environment.
 pub fn environment_names() -> impl Iterator<Item = &'static str> {
     let options = OPTIONS.iter().map(|o| o.key);

@@ -1,4 +1,4 @@
-//! Follows log files: woken by changes, at most every [`PACE`], reading in a blocking thread so that nobody waits for a disk.
+//! Follows log files: woken by changes, at most every so often, reading in a blocking thread so that nobody waits for a disk.
 //!
 //! ```text
 //! watch ──> touched ──> pass (open, read, plan) ──> [state folder] ──> ring ──> batches

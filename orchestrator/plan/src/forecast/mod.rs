@@ -5,7 +5,7 @@
 //!
 //! In each step of a few seconds the state takes in the arrivals per second and compares what was said one horizon
 //! ago (start delay and one step: a member asked for now serves then) with what came. Then eight experts
-//! ([`expert`]) say how many members they would want to be ready then, and the one whose sayings cost least lately
+//! (`expert`) say how many members they would want to be ready then, and the one whose sayings cost least lately
 //! is believed. What was wanted within five sixths of the start delay is kept: a member that is needed again before
 //! its successor could start was better kept, as in the ski-rental problem (Karlin et al. 1988).
 //!
@@ -268,7 +268,7 @@ impl Forecaster {
 
 impl Terms {
     /// How long steps are to be for this start delay: short where members start fast, never so short that the
-    /// horizon has more than [`MOST_AHEAD`] of them.
+    /// horizon has more than `MOST_AHEAD` of them.
     pub fn step_for(start_delay: f64) -> f64 {
         (start_delay / 6.0).clamp(5.0, 60.0)
     }
