@@ -39,16 +39,6 @@ fn pin_names() {
 #[cfg(not(all(target_env = "gnu", target_feature = "crt-static")))]
 fn pin_names() {}
 
-/// One heap for all threads: there are few of them, and each of its own would hold pages that nobody uses.
-#[cfg(target_env = "gnu")]
-fn share_heap() {
-    // SAFETY: a setting of the allocator, made before there is another thread.
-    unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
-}
-
-#[cfg(not(target_env = "gnu"))]
-fn share_heap() {}
-
 /// Another agent runs here.
 const TAKEN: u8 = 3;
 /// What a program that panics ends with.
@@ -72,7 +62,6 @@ fn main() -> ExitCode {
         return code;
     }
     pin_names();
-    share_heap();
     match cli::obey(&cli::command().get_matches()) {
         Ok(settings) if rehearsal::is_asked_for() => rehearsal::perform(&settings),
         Ok(settings) => run(settings, inherited),
