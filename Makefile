@@ -20,6 +20,7 @@ test: ## install what is missing, then every test
 	@tests/install test
 	cargo build --workspace --bins --examples $(crash)
 	cargo test --workspace --no-fail-fast $(crash)
+	cargo test --profile quick -p cartridge-orchestrator-plan --features planted-bugs --test planted
 
 bench: ## every figure we claim, each beside its peer
 	@tests/install bench
@@ -27,6 +28,10 @@ bench: ## every figure we claim, each beside its peer
 	target/$(target)/release/cartridge-bench
 	@echo; echo "The same on the shelf alone: a poll that finds nothing, and the parts of a release"
 	@cargo run --quiet --profile quick -p cartridge-agent --example release_bench
+	@echo; echo "The simulator of the orchestrator, per core"
+	@cargo run --quiet --profile quick -p cartridge-orchestrator-plan --example simulator_bench
+	@echo; echo "100,000 members in 1,000 clusters that report each five seconds: the engine alone"
+	@cargo run --quiet --profile quick -p cartridge-orchestrator --example fleet
 
 check: ## format, lints, licences and bans, documentation
 	cargo fmt --all --check

@@ -7,6 +7,7 @@ mod commands;
 pub mod local;
 mod print;
 mod run_hook;
+mod share;
 mod sources;
 mod upgrade;
 
@@ -32,7 +33,7 @@ Exit codes:
   1  it could not begin
   2  wrong configuration
   3  another agent runs here
-  4  no agent runs here, or not for you to ask (status, sync, run-hook)
+  4  no agent runs here, or not for you to ask (status, sync, run-hook, share)
   5  the agent here gives no answer that can be used (the same)
   6  the hook was not run (run-hook)";
 
@@ -152,6 +153,7 @@ pub fn command() -> Command {
                 .after_help(SYNC_EXAMPLES),
         )
         .subcommand(run_hook::command())
+        .subcommand(share::command())
         .subcommand(
             Command::new("upgrade")
                 .about("Has the agent that runs here become the one in a file, and waits how it goes")

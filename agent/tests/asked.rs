@@ -169,6 +169,7 @@ fn wanting(url: String, commit: &cartridge_protocol::CommitId) -> Desired {
             // Nobody looks but who asks for it.
             poll_interval_ms: 3_600_000,
             look: 0,
+            sharing: 1,
             ordered: false,
         }),
         ..desired()

@@ -12,11 +12,9 @@ use std::path::Path;
 use std::process::{Command, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
-use cartridge_agent::host::git::Stop;
 use cartridge_agent::host::shelf::Shelf;
-use cartridge_agent_plan::release::{self, Move, Wanted};
+use cartridge_agent_plan::release::Wanted;
 use cartridge_protocol::CommitId;
 use support::{Repo, id};
 use tempfile::TempDir;
@@ -64,14 +62,7 @@ fn settle(root: &Path, url: &str, to: &CommitId, previous: Option<&CommitId>, ke
         keep,
         ..Wanted::default()
     };
-    loop {
-        match release::next(&shelf.state().expect("a state"), &wanted) {
-            Move::Nothing => return,
-            step => shelf
-                .carry_out(&step, &remote, &Stop::within(Duration::from_secs(60)))
-                .expect("a move"),
-        }
-    }
+    support::settle_to(&shelf, &remote, &wanted).expect("every move");
 }
 
 /// Not a test of its own: the child process of the table.

@@ -12,9 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use cartridge_agent::host::git::Stop;
 use cartridge_agent::host::shelf::{Shelf, ShelfError};
-use cartridge_agent_plan::release::{self, Move, Wanted};
 use cartridge_protocol::CommitId;
 use cartridge_protocol::launch::key;
 use cartridge_protocol::link::{Batch, Desired, DesiredArtifacts};
@@ -28,20 +26,7 @@ const POINTS: usize = 250;
 const FILES: usize = 24;
 
 fn settle(shelf: &Shelf, repo: &Repo, commit: &CommitId) -> Result<(), ShelfError> {
-    let wanted = Wanted {
-        commit: Some(commit.clone()),
-        ..Wanted::default()
-    };
-    loop {
-        match release::next(&shelf.state()?, &wanted) {
-            Move::Nothing => return Ok(()),
-            step => shelf.carry_out(
-                &step,
-                &remote(repo.file_url()),
-                &Stop::within(Duration::from_secs(30)),
-            )?,
-        }
-    }
+    support::settle(shelf, &remote(repo.file_url()), commit)
 }
 
 /// A commit that has no file in common with another.
@@ -198,6 +183,7 @@ fn serving(repo: &Repo, commit: &CommitId) -> Desired {
             password: None,
             poll_interval_ms: 60_000,
             look: 0,
+            sharing: 1,
         }),
         ..desired()
     }

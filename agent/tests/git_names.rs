@@ -7,25 +7,11 @@ mod support;
 use std::time::Duration;
 
 use cartridge_agent::host::git::{self, GitError, Remote, Stop};
-use cartridge_agent::host::shelf::{Shelf, ShelfError};
-use cartridge_agent_plan::release::{self, Move, Wanted};
+use cartridge_agent::host::shelf::Shelf;
 use cartridge_protocol::CommitId;
 use support::sshd::Sshd;
-use support::{Repo, Server, remote};
+use support::{Repo, Server, remote, settle};
 use tempfile::TempDir;
-
-fn settle(shelf: &Shelf, remote: &Remote, commit: &CommitId) -> Result<(), ShelfError> {
-    let wanted = Wanted {
-        commit: Some(commit.clone()),
-        ..Wanted::default()
-    };
-    loop {
-        match release::next(&shelf.state()?, &wanted) {
-            Move::Nothing => return Ok(()),
-            step => shelf.carry_out(&step, remote, &Stop::within(Duration::from_secs(30)))?,
-        }
-    }
-}
 
 #[test]
 fn branches_tags_full_names_and_commits_are_followed_over_http_ssh_and_files() {

@@ -12,25 +12,11 @@ use std::time::{Duration, Instant};
 use cartridge_agent::host::git::{self, GitError, Remote, Stop};
 use cartridge_agent::host::shelf::{Shelf, ShelfError};
 use cartridge_agent_plan::artifacts::{Addresses, Limits, Remotes, Rules};
-use cartridge_agent_plan::release::{self, Move, Wanted};
 use cartridge_protocol::CommitId;
 use support::keys::{public, ssh_key};
 use support::sshd::{Between, Sshd, processes};
-use support::{Repo, id};
+use support::{Repo, id, settle};
 use tempfile::TempDir;
-
-fn settle(shelf: &Shelf, remote: &Remote, commit: &CommitId) -> Result<(), ShelfError> {
-    let wanted = Wanted {
-        commit: Some(commit.clone()),
-        ..Wanted::default()
-    };
-    loop {
-        match release::next(&shelf.state()?, &wanted) {
-            Move::Nothing => return Ok(()),
-            step => shelf.carry_out(&step, remote, &Stop::within(Duration::from_secs(30)))?,
-        }
-    }
-}
 
 fn head(remote: &Remote) -> Result<CommitId, GitError> {
     git::head(remote, &Stop::within(Duration::from_secs(20)))

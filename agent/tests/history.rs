@@ -7,28 +7,13 @@ mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use cartridge_agent::host::git::{Remote, Stop};
-use cartridge_agent::host::shelf::{Shelf, ShelfError};
+use cartridge_agent::host::git::Remote;
+use cartridge_agent::host::shelf::Shelf;
 use cartridge_agent_plan::artifacts::{History, Rules};
-use cartridge_agent_plan::release::{self, Move, Wanted};
 use cartridge_protocol::CommitId;
-use support::{Repo, Server, remote, rules};
+use support::{Repo, Server, remote, rules, settle};
 use tempfile::TempDir;
-
-fn settle(shelf: &Shelf, remote: &Remote, commit: &CommitId) -> Result<(), ShelfError> {
-    let wanted = Wanted {
-        commit: Some(commit.clone()),
-        ..Wanted::default()
-    };
-    loop {
-        match release::next(&shelf.state()?, &wanted) {
-            Move::Nothing => return Ok(()),
-            step => shelf.carry_out(&step, remote, &Stop::within(Duration::from_secs(60)))?,
-        }
-    }
-}
 
 fn under(url: String, history: History, least_percent: u8) -> Remote {
     let rules = Rules {

@@ -70,6 +70,7 @@ fn serving(repo: &Repo, commit: &CommitId) -> Desired {
         password: Some(Secret::new("canary-password")),
         poll_interval_ms: 60_000,
         look: 0,
+        sharing: 1,
     };
     Desired {
         artifacts: Some(artifacts),

@@ -195,6 +195,7 @@ fn wanting(url: String, commit: &CommitId) -> Desired {
         password: None,
         poll_interval_ms: 3_600_000,
         look: 0,
+        sharing: 1,
     };
     Desired {
         artifacts: Some(artifacts),

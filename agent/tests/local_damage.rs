@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use cartridge_agent::host::git::{Remote, Stop};
 use cartridge_agent::host::shelf::Shelf;
-use cartridge_agent_plan::release::{self, Move, ReleaseFiles, Wanted};
+use cartridge_agent_plan::release::{Move, ReleaseFiles, Wanted};
 use cartridge_protocol::CommitId;
 use support::Repo;
 use tempfile::TempDir;
@@ -31,15 +31,7 @@ fn settle(shelf: &Shelf, repo: &Repo, commit: &CommitId, previous: Option<&Commi
         previous: previous.cloned(),
         ..Wanted::default()
     };
-    loop {
-        let step = release::next(&shelf.state().unwrap(), &wanted);
-        if step == Move::Nothing {
-            return;
-        }
-        shelf
-            .carry_out(&step, &remote(repo), &Stop::within(Duration::from_secs(60)))
-            .unwrap();
-    }
+    support::settle_to(shelf, &remote(repo), &wanted).unwrap();
 }
 
 /// Three commits in which all but one file are the same.

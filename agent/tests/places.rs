@@ -9,12 +9,9 @@ mod support;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use cartridge_agent::host::git::Stop;
 use cartridge_agent::host::shelf::{Place, Shelf, ShelfError};
 use cartridge_agent_plan::layout::Existing;
-use cartridge_agent_plan::release::{self, Move, Wanted};
 use cartridge_protocol::CommitId;
 use support::Repo;
 use tempfile::TempDir;
@@ -41,17 +38,7 @@ impl Scene {
     }
 
     fn settle(&self, shelf: &Shelf, commit: &CommitId) -> Result<(), ShelfError> {
-        let wanted = Wanted {
-            commit: Some(commit.clone()),
-            ..Wanted::default()
-        };
-        let remote = support::remote(self.repo.file_url());
-        loop {
-            match release::next(&shelf.state()?, &wanted) {
-                Move::Nothing => return Ok(()),
-                step => shelf.carry_out(&step, &remote, &Stop::within(Duration::from_secs(60)))?,
-            }
-        }
+        support::settle(shelf, &support::remote(self.repo.file_url()), commit)
     }
 
     fn read(&self, name: &str) -> String {

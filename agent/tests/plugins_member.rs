@@ -288,6 +288,7 @@ fn with_files(commit: Option<CommitId>) -> Desired {
             password: None,
             poll_interval_ms: 60_000,
             look: 0,
+            sharing: 1,
         }),
         ..desired()
     }

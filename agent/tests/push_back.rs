@@ -95,6 +95,7 @@ impl Scene {
             password: None,
             poll_interval_ms: 60_000,
             look: 0,
+            sharing: 1,
         };
         Desired {
             artifacts: Some(artifacts),

@@ -26,6 +26,7 @@ fn wanting(repo: &Repo, commit: Option<&CommitId>) -> Desired {
         password: None,
         poll_interval_ms: 60_000,
         look: 0,
+        sharing: 1,
     };
     Desired {
         artifacts: Some(artifacts),

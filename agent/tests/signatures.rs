@@ -15,26 +15,13 @@ use base64::engine::general_purpose::STANDARD;
 use cartridge_agent::host::git::{Remote, Stop};
 use cartridge_agent::host::shelf::{Shelf, ShelfError};
 use cartridge_agent_plan::artifacts::{Rules, Signatures};
-use cartridge_agent_plan::release::{self, Move, Wanted};
+use cartridge_agent_plan::release::Move;
 use cartridge_protocol::CommitId;
 use ring::digest::{SHA256, SHA512, digest};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use support::keys::{Gpg, commit_signed, public, run, ssh_key};
-use support::{Repo, Server, id, remote, rules};
+use support::{Repo, Server, id, remote, rules, settle};
 use tempfile::TempDir;
-
-fn settle(shelf: &Shelf, remote: &Remote, commit: &CommitId) -> Result<(), ShelfError> {
-    let wanted = Wanted {
-        commit: Some(commit.clone()),
-        ..Wanted::default()
-    };
-    loop {
-        match release::next(&shelf.state()?, &wanted) {
-            Move::Nothing => return Ok(()),
-            step => shelf.carry_out(&step, remote, &Stop::within(Duration::from_secs(60)))?,
-        }
-    }
-}
 
 /// Only stages.
 fn stage(shelf: &Shelf, remote: &Remote, commit: &CommitId) -> Result<(), ShelfError> {

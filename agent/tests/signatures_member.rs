@@ -23,6 +23,7 @@ fn wanting(repo: &Repo, commit: &CommitId) -> Desired {
         password: None,
         poll_interval_ms: 60_000,
         look: 0,
+        sharing: 1,
     };
     Desired {
         artifacts: Some(artifacts),

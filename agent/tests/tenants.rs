@@ -28,6 +28,7 @@ fn artifacts(url: String, commit: &CommitId) -> DesiredArtifacts {
         password: None,
         poll_interval_ms: 60_000,
         look: 0,
+        sharing: 1,
     }
 }
 

@@ -2,10 +2,12 @@
 
 use cartridge_agent_plan::plugin::{Place, described, hear};
 use cartridge_agent_plan::probe::http_outcome;
+use cartridge_agent_plan::sharing::variables;
 use cartridge_protocol::link::{Batch, Desired, Down, Join};
 use cartridge_protocol::local::Request;
 use cartridge_protocol::plugin;
 use cartridge_protocol::plugin::decode;
+use cartridge_protocol::values::{Share, SharedValues};
 
 /// A batch of an agent that lies: what passes the check holds nothing absurd, and reads the same again.
 pub(crate) fn batch(data: &[u8]) {
@@ -33,6 +35,34 @@ pub(crate) fn desired(data: &[u8]) {
         // Its passwords are not written down by themselves; everything else is.
         let _ = serde_json::to_vec(&desired);
     }
+}
+
+/// What a member says that it shares: whatever passes the limits is what members are told, and comes through unchanged.
+pub(crate) fn share(data: &[u8]) {
+    let Ok(share) = serde_json::from_slice::<Share>(data) else {
+        return;
+    };
+    let mut all = SharedValues::default();
+    all.share(Some("web"), &share.key, &share.values, false);
+    all.share(None, &share.key, &share.values, true);
+    if all.check().is_err() {
+        return;
+    }
+    for (name, value) in variables(&all) {
+        let shell = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+        assert!(
+            name.chars().all(shell) && !value.contains('\0'),
+            "{name} is no variable"
+        );
+    }
+    let written = serde_json::to_vec(&all).expect("what was read can be written");
+    assert_eq!(
+        serde_json::from_slice::<SharedValues>(&written).ok(),
+        Some(all.clone())
+    );
+    all.withdraw(Some("web"), None, None);
+    all.withdraw(None, Some(&share.key), None);
+    assert!(all.is_empty(), "what was withdrawn is there");
 }
 
 /// A line on the agent's own socket.

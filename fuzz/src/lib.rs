@@ -20,6 +20,7 @@ pub const TARGETS: &[Target] = &[
     ("batch", frames::batch),
     ("desired", frames::desired),
     ("local_request", frames::local_request),
+    ("share", frames::share),
     ("plugin_answer", frames::plugin_answer),
     ("plugin_call", frames::plugin_call),
     ("http_answer", frames::http_answer),

@@ -1,16 +1,19 @@
-//! The installation's key, and what is derived from it: join tokens and sealed secrets.
+//! The installation's keys, and what is derived from them: join tokens, sealed secrets, and tokens of applications.
 //!
 //! This file refuses to know who asks. Nothing here prints.
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cartridge_protocol::{MemberId, Secret};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
+
+use crate::tokens::Tokens;
 
 const KEY_BYTES: usize = 32;
 /// Binds a sealed text to its purpose.
@@ -32,6 +35,11 @@ pub enum IdentityError {
         "{0} holds no key of {KEY_BYTES} bytes; restore it from a backup: without it sealed passwords are lost"
     )]
     NotAKey(String),
+    /// The file of the key that signs tokens holds something else.
+    #[error(
+        "{0} holds no key that could sign tokens; restore it from a backup, or remove it: running members' tokens are void then"
+    )]
+    NoTokenKey(String),
     /// The system gave no randomness.
     #[error("the system's random source failed")]
     Random,
@@ -40,11 +48,12 @@ pub enum IdentityError {
     Sealed,
 }
 
-/// The installation's key.
+/// The installation's keys.
 pub struct Identity {
     seal: LessSafeKey,
     join: ring::hmac::Key,
     random: SystemRandom,
+    tokens: OnceLock<Arc<Tokens>>,
 }
 
 impl std::fmt::Debug for Identity {
@@ -72,10 +81,17 @@ impl Identity {
             }
             Err(e) => return Err(fault(e)),
         };
-        Self::from_key(&key).ok_or_else(|| IdentityError::NotAKey(path.display().to_string()))
+        let own = Self::from_key(&key).ok_or_else(|| IdentityError::NotAKey(path.display().to_string()))?;
+        let _ = own.tokens.set(Arc::new(Tokens::open(data)?));
+        Ok(own)
     }
 
-    /// For tests and for [`Identity::open`].
+    /// Signs and proves tokens of applications.
+    pub fn tokens(&self) -> &Tokens {
+        self.tokens.get_or_init(Tokens::of_this_process)
+    }
+
+    /// For tests and for [`Identity::open`]. Without a folder the key of tokens is of this process alone.
     pub fn from_key(key: &[u8]) -> Option<Self> {
         if key.len() != KEY_BYTES {
             return None;
@@ -87,6 +103,7 @@ impl Identity {
             seal: LessSafeKey::new(seal),
             join: ring::hmac::Key::new(ring::hmac::HMAC_SHA256, derive("join").as_ref()),
             random: SystemRandom::new(),
+            tokens: OnceLock::new(),
         })
     }
 

@@ -13,10 +13,11 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use crate::api::figures::{ClusterFigures, Known, phase_of};
-use crate::engine::{Engine, StatsReading};
+use crate::auth::Sight;
+use crate::engine::StatsReading;
 
-/// The text of `GET /metrics`.
-pub fn text(engine: &Engine) -> String {
+/// The text of `GET /metrics`; a tenant sees its own clusters and nothing of the server.
+pub fn text(engine: &Sight) -> String {
     let mut registry = Registry::with_prefix("cartridge");
     registry.register_collector(Box::new(Snapshot::of(engine)));
     let mut text = String::new();
@@ -27,6 +28,8 @@ pub fn text(engine: &Engine) -> String {
 
 #[derive(Debug)]
 struct Snapshot {
+    /// Whether figures of the server are among them.
+    whole: bool,
     stats: StatsReading,
     seq: u64,
     epoch: u64,
@@ -36,7 +39,7 @@ struct Snapshot {
 }
 
 impl Snapshot {
-    fn of(engine: &Engine) -> Self {
+    fn of(engine: &Sight) -> Self {
         let (stats, now) = (engine.stats(), engine.now());
         engine.read(|world, seen, report| {
             let mut phases = BTreeMap::new();
@@ -44,6 +47,7 @@ impl Snapshot {
                 *phases.entry(phase_of(&member.phase).0).or_default() += 1;
             }
             Self {
+                whole: engine.who().tenant.is_super(),
                 stats,
                 seq: world.seq,
                 epoch: world.epoch,
@@ -149,11 +153,11 @@ const PER_CLUSTER: [(&str, &str, Row); 5] = [
 
 impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        for (name, help, value) in self.gauges() {
+        for (name, help, value) in self.gauges().into_iter().filter(|_| self.whole) {
             let metric = ConstGauge::new(value);
             metric.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
         }
-        for (name, help, value) in self.counters() {
+        for (name, help, value) in self.counters().into_iter().filter(|_| self.whole) {
             let metric = ConstCounter::new(value);
             metric.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
         }

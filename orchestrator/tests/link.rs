@@ -10,6 +10,7 @@ use axum::body::{Body, BodyDataStream};
 use cartridge_orchestrator::identity::sha256_hex;
 use cartridge_orchestrator::link;
 use cartridge_orchestrator::provision::{Answer, Ensured, Found, LinkInfo, Provisioner};
+use cartridge_orchestrator_plan::order::Order;
 use cartridge_orchestrator_plan::step::MemberSpec;
 use cartridge_orchestrator_plan::world::MemberPhase;
 use cartridge_protocol::MemberId;
@@ -99,10 +100,14 @@ fn batch(sequence: u64, state: &str) -> Value {
 }
 
 async fn scene(folder: &std::path::Path) -> (Scene, Agent) {
+    scene_with(folder, (1, 1), None).await
+}
+
+async fn scene_with(folder: &std::path::Path, sizes: (u32, u32), repository: Option<&str>) -> (Scene, Agent) {
     let paper = Paper::default();
     let own = paper.clone();
     let scene = Scene::open(folder, |_, provisioners| provisioners.add("mock", own)).await;
-    scene.deploy("mock", 1).await;
+    scene.deploy_with("mock", sizes, repository).await;
     scene
         .until("the member is ensured", |world| {
             world.members.values().any(|m| m.instance.is_some())
@@ -297,6 +302,41 @@ async fn who_asks_is_told_what_runs_around_it_and_every_change_of_that() {
 }
 
 #[tokio::test]
+async fn who_shares_the_looks_at_a_repository_is_told_when_their_number_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (scene, agent) = scene_with(folder.path(), (1, 4), Some("https://git.test/x.git")).await;
+    let own = agent.credential.as_str();
+    assert_eq!(agent.join(&agent.token, own).await, StatusCode::OK);
+    assert_eq!(agent.batch(own, &batch(1, "active")).await, StatusCode::OK);
+    let (_, body) = agent.call("GET", "/link/v1/stream", own, Vec::new()).await;
+    let mut lines = body.into_data_stream();
+    let cluster = scene
+        .engine
+        .read(|world, _, _| world.clusters.keys().next().unwrap().clone());
+    for (size, shared_by) in [(3, 2), (4, 4), (1, 1)] {
+        let order = Order::Scale {
+            cluster: cluster.clone(),
+            size: Some(size),
+            by: "test".to_owned(),
+        };
+        scene.engine.submit(order).await.unwrap();
+        let told = async {
+            loop {
+                let line = lines.next().await.expect("the stream goes on").unwrap();
+                if let Down::Desired(desired) = serde_json::from_slice(&line).unwrap()
+                    && desired.artifacts.is_some_and(|files| files.sharing == shared_by)
+                {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(20), told)
+            .await
+            .unwrap_or_else(|_| panic!("{size} members: nobody is told"));
+    }
+}
+
+#[tokio::test]
 async fn who_has_no_credential_learns_nothing_and_a_member_that_is_gone_learns_that_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let (scene, agent) = scene(folder.path()).await;
@@ -328,4 +368,41 @@ async fn who_has_no_credential_learns_nothing_and_a_member_that_is_gone_learns_t
         StatusCode::UNAUTHORIZED
     );
     assert_eq!(agent.batch(own, &batch(2, "active")).await, StatusCode::GONE);
+}
+
+#[tokio::test]
+async fn a_member_shares_as_its_own_cluster_and_application_and_as_nobody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let (scene, agent) = scene(folder.path()).await;
+    let share = async |credential: &str, body: Value| {
+        let sent = body.to_string().into();
+        agent.call("POST", "/link/v1/values", credential, sent).await.0
+    };
+    let one = json!({"key": "ip", "values": ["10.0.0.7"]});
+    assert_eq!(share("wrong", one.clone()).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(agent.join(&agent.token, &agent.credential).await, StatusCode::OK);
+    assert_eq!(share("wrong", one.clone()).await, StatusCode::UNAUTHORIZED);
+    let mut lies = one.clone();
+    lies["alias"] = "other".into();
+    lies["application"] = "other".into();
+    assert_eq!(share(&agent.credential, lies).await, StatusCode::OK);
+    let whole = json!({"key": "peers", "values": ["a"], "of": "application"});
+    assert_eq!(share(&agent.credential, whole).await, StatusCode::OK);
+    scene.engine.read(|world, _, _| {
+        assert_eq!(world.values.len(), 1);
+        let told = &world.values.get("app").unwrap().told;
+        assert_eq!(told.clusters.keys().collect::<Vec<_>>(), ["web"]);
+        assert_eq!(told.clusters["web"].len() + told.application.len(), 2);
+    });
+    let before = scene.engine.read(|world, _, _| world.seq);
+    for bad in [
+        json!({"key": "../x", "values": ["1"]}),
+        json!({"key": "a", "values": ["\0"]}),
+        json!({"key": "a", "values": ["x".repeat(9000)]}),
+        json!({"key": "a"}),
+        json!([]),
+    ] {
+        assert_eq!(share(&agent.credential, bad).await, StatusCode::BAD_REQUEST);
+    }
+    assert_eq!(scene.engine.read(|world, _, _| world.seq), before);
 }

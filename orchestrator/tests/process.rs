@@ -93,6 +93,7 @@ fn spec(installation: &str) -> MemberSpec {
 
 fn link() -> LinkInfo {
     LinkInfo {
+        sharing: None,
         url: "https://127.0.0.1:1".to_owned(),
         ca: "/nowhere".into(),
         token: Secret::new("token"),

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize, Serializer};
 /// Longest identifier accepted, in bytes.
 pub const MAX_ID_BYTES: usize = 200;
 
+/// Longest name of shared values, in bytes.
+pub const MAX_KEY_BYTES: usize = 128;
+
 /// Why a text is no identifier.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidId {
@@ -19,12 +22,20 @@ pub enum InvalidId {
     /// Longer than [`MAX_ID_BYTES`].
     #[error("is {0} bytes long; at most {MAX_ID_BYTES} are accepted")]
     TooLong(usize),
+    /// Longer than [`MAX_KEY_BYTES`].
+    #[error("is {0} bytes long; at most {MAX_KEY_BYTES} are accepted")]
+    LongKey(usize),
     /// Begins with a character that only may follow.
     #[error("must begin with a letter or digit, got {0:?}")]
     Start(char),
     /// Holds a character outside the alphabet.
     #[error("holds {0:?}; letters, digits, '.', '_' and '-' are accepted")]
     Character(char),
+    /// Not the domain of a tenant.
+    #[error(
+        "{0:?} is no domain: lower-case letters, digits and '-' in words joined by '.', at most 100 characters"
+    )]
+    Domain(String),
     /// Not a full commit hash.
     #[error("{0:?} is not a full commit hash (40 or 64 lower-case hexadecimal digits)")]
     Commit(String),
@@ -133,8 +144,45 @@ identifier!(/// An autoscaling, deployment or application policy.
     PolicyId, check);
 identifier!(/// A definition of a group of cartridges.
     GroupName, check);
+identifier!(/// The name of values that cartridges share; at most [`MAX_KEY_BYTES`] long.
+    ValueKey, check_key);
+identifier!(/// A Kubernetes cluster that members may be started in.
+    KubernetesClusterId, check);
+identifier!(/// A machine of a Kubernetes cluster; unique over all of them.
+    KubernetesHostId, check);
+identifier!(/// The name of a tenant, such as `shop.example`: what stands behind the `@` of its users' login names.
+    TenantDomain, check_domain);
 identifier!(/// A full commit hash, lower-case hexadecimal.
     CommitId, check_commit);
+
+fn check_key(text: &str) -> Result<(), InvalidId> {
+    if text.len() > MAX_KEY_BYTES {
+        return Err(InvalidId::LongKey(text.len()));
+    }
+    check(text)
+}
+
+/// Longest domain of a tenant, in bytes.
+const MAX_DOMAIN_BYTES: usize = 100;
+
+fn check_domain(text: &str) -> Result<(), InvalidId> {
+    check(text)?;
+    if text.len() > MAX_DOMAIN_BYTES {
+        return Err(InvalidId::Domain(text.chars().take(80).collect()));
+    }
+    let label = |label: &str| !label.is_empty() && !label.starts_with('-') && !label.ends_with('-');
+    let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-');
+    if text.chars().all(fine) && text.split('.').all(label) {
+        Ok(())
+    } else {
+        Err(InvalidId::Domain(text.chars().take(80).collect()))
+    }
+}
+
+impl TenantDomain {
+    /// The super tenant's.
+    pub const SUPER: &'static str = "carbon.super";
+}
 
 fn check_commit(text: &str) -> Result<(), InvalidId> {
     let hex = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
@@ -193,6 +241,26 @@ mod tests {
         assert!(CommitId::new("a".repeat(64)).is_ok());
         assert!(CommitId::new("A".repeat(40)).is_err());
         assert!(CommitId::new("a".repeat(39)).is_err());
+    }
+
+    #[test]
+    fn a_tenants_domain_is_lower_case_words_joined_by_dots() {
+        for good in ["shop.example", "shop", "a-b.c1"] {
+            assert_eq!(TenantDomain::new(good).unwrap().as_str(), good);
+        }
+        for bad in [
+            "",
+            "Shop.example",
+            "a..b",
+            "a.",
+            "-a",
+            "a-.b",
+            "a_b",
+            "a@b",
+            &"x".repeat(101),
+        ] {
+            assert!(TenantDomain::new(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

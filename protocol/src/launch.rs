@@ -33,6 +33,16 @@ pub mod key {
     pub const GROUP_NAME: &str = "GROUP_NAME";
     /// The clusters that start before this one, `|` between them.
     pub const DEPENDENCY_CLUSTER_IDS: &str = "DEPENDENCY_CLUSTER_IDS";
+    /// Their aliases, `|` between them.
+    pub const DEPENDENCY_ALIASES: &str = "DEPENDENCY_ALIASES";
+    /// What this cluster shares, `<alias>-<key>`, `|` between them.
+    pub const EXPORT_METADATA_KEYS: &str = "EXPORT_METADATA_KEYS";
+    /// What the clusters share that start before this one, in the same form.
+    pub const IMPORT_METADATA_KEYS: &str = "IMPORT_METADATA_KEYS";
+    /// Where values are shared over HTTP: the part of the address before `/metadata/api`.
+    pub const METADATA_SERVICE_URL: &str = "METADATA_SERVICE_URL";
+    /// Opens what the application's cartridges share. Secret.
+    pub const TOKEN: &str = "TOKEN";
     /// The member.
     pub const MEMBER_ID: &str = "MEMBER_ID";
     /// The cartridge's alias in the application.
@@ -90,7 +100,7 @@ pub mod key {
 }
 
 /// Keys whose values must never be shown.
-pub const SECRET_KEYS: [&str; 3] = [key::JOIN_TOKEN, "CARTRIDGE_KEY", "TOKEN"];
+pub const SECRET_KEYS: [&str; 3] = [key::JOIN_TOKEN, "CARTRIDGE_KEY", key::TOKEN];
 
 /// The parameters, by name.
 #[derive(Clone, Default, PartialEq, Eq)]

@@ -15,10 +15,11 @@ pub mod surroundings;
 pub mod tenant;
 pub mod time;
 pub mod topology;
+pub mod values;
 
 pub use id::{
-    ApplicationId, CartridgeType, ClusterId, CommitId, GroupName, InvalidId, MemberId, NetworkPartitionId,
-    PartitionId, PolicyId,
+    ApplicationId, CartridgeType, ClusterId, CommitId, GroupName, InvalidId, KubernetesClusterId,
+    KubernetesHostId, MemberId, NetworkPartitionId, PartitionId, PolicyId, TenantDomain, ValueKey,
 };
 pub use secret::Secret;
 pub use time::Millis;

@@ -11,8 +11,9 @@
 //! | `POST /link/v1/join` | [`Join`] | 200 [`Joined`]; 401 wrong or expired token; 409 token already used; 410 fenced |
 //! | `GET /link/v1/stream` | – | 200, one [`Down`] per line for ever, at least one per [`PING_SECONDS`]; 401; 410 |
 //! | `POST /link/v1/batch` | [`Batch`] | 200 [`Acknowledged`]; 400; 401; 410; 413 |
+//! | `POST /link/v1/values` | [`Share`](crate::values::Share) | 200, durable; 400 and 429 with a line of text; 401; 410; 413 |
 //!
-//! `stream` and `batch` carry `Authorization: Bearer <credential>`, `Cartridge-Member` and
+//! `stream`, `batch` and `values` carry `Authorization: Bearer <credential>`, `Cartridge-Member` and
 //! `Cartridge-Incarnation`. 410 means that this life of the member is over: the agent stops its application and
 //! itself.
 
@@ -33,6 +34,7 @@ use crate::sample::{BalancerReading, Sample};
 use crate::secret::Secret;
 use crate::surroundings::Surroundings;
 use crate::topology::Topology;
+use crate::values::ToldValues;
 
 /// The version of this contract: the number in its paths, `/link/v1/`.
 pub const VERSION: u32 = 1;
@@ -110,6 +112,9 @@ pub struct Desired {
     /// For members whose [`Status`] says that they want it: what runs around them. Absent: what was told before holds.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "shared")]
     pub surroundings: Option<Arc<Surroundings>>,
+    /// For members of applications: the values that its cartridges share. Absent: there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub values: Option<ToldValues>,
     /// Time between samples, milliseconds.
     pub sample_interval_ms: u64,
     /// Time between batches when nothing changes, milliseconds.
@@ -150,6 +155,13 @@ pub struct DesiredArtifacts {
     pub poll_interval_ms: u64,
     /// Raised by the web hook: a number not seen before means "look now".
     pub look: u64,
+    /// How many members share the looks, about: what one sees, all are told. 1: nobody else looks.
+    #[serde(default = "alone")]
+    pub sharing: u32,
+}
+
+fn alone() -> u32 {
+    1
 }
 
 /// What a member says, at least once per publish interval and at once when its status changes.

@@ -10,13 +10,14 @@ use serde::{Deserialize, Serialize};
 use crate::id::{CommitId, MemberId};
 use crate::link::Status;
 use crate::sample::Sample;
+use crate::values::Share;
 
 /// The version of this contract; another one is refused.
 pub const VERSION: u32 = 1;
 /// The socket's name in the state folder.
 pub const SOCKET: &str = "agent.sock";
 /// Longest request, bytes, newline included.
-pub const MAX_REQUEST_BYTES: usize = 4096;
+pub const MAX_REQUEST_BYTES: usize = 128 << 10;
 /// Longest line of an answer, bytes, newline included.
 pub const MAX_ANSWER_BYTES: usize = 1 << 20;
 /// Most bytes of one piece of a hook's output.
@@ -60,6 +61,13 @@ pub enum Ask {
         /// How long the caller waits, milliseconds. The hook is not ended for it.
         within_ms: u64,
     },
+    /// Share values with the other cartridges of the application. Answered with [`Answer::Shared`] once they are durable.
+    Share {
+        /// Which, and as whose.
+        share: Share,
+        /// How long the caller waits, milliseconds.
+        within_ms: u64,
+    },
     /// What would that hook be told? Answered with one [`Answer::Variable`] for each.
     HookEnvironment {
         /// Its name, in either spelling.
@@ -88,6 +96,8 @@ pub enum Answer {
     Ran(Ran),
     /// A hook was not run, and why.
     NotRun(String),
+    /// Values are shared, durably.
+    Shared,
     /// It was not done, and why.
     Refused(String),
 }

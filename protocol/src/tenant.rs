@@ -41,6 +41,12 @@ impl TenantId {
     }
 }
 
+impl Default for TenantId {
+    fn default() -> Self {
+        Self::SUPER
+    }
+}
+
 impl TryFrom<i64> for TenantId {
     type Error = InvalidTenant;
 

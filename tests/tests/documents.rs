@@ -160,10 +160,16 @@ fn rows_of_the_roles_table() -> BTreeSet<String> {
         let [_, method, _, route, access] = words[..] else {
             return None;
         };
-        let who = [("OPEN", "anybody"), ("LOOK", "viewer"), ("ORDER", "admin")]
-            .into_iter()
-            .find(|(word, _)| access.contains(word))?
-            .1;
+        let who = [
+            ("OPEN", "anybody"),
+            ("LOOK", "viewer"),
+            ("ORDER", "admin"),
+            ("SHARE", "application"),
+            ("SIGNED", "admin, or signed"),
+        ]
+        .into_iter()
+        .find(|(word, _)| access.contains(word))?
+        .1;
         Some(format!("{method} {route} {who}"))
     };
     table.lines().filter_map(row).collect()
@@ -185,6 +191,23 @@ fn the_routes_are_those_of_the_roles_table() {
     let known = rows_of_the_roles_table();
     assert!(known.len() > 50, "{known:?}");
     assert_eq!(told, known);
+}
+
+#[test]
+fn every_route_says_what_it_takes_and_answers() {
+    let source = read("orchestrator/src/api/openapi/routes.rs");
+    let told = |method: &str, route: &str| {
+        let quick = format!("{}(\"{route}\"", method.to_ascii_lowercase());
+        source.contains(&quick) || source.contains(&format!("row(\"{method}\", \"{route}\""))
+    };
+    for row in rows_of_the_roles_table() {
+        let mut words = row.split(' ');
+        let (method, route) = (words.next().unwrap(), words.next().unwrap());
+        assert!(
+            told(method, route),
+            "{method} {route} has no row in orchestrator/src/api/openapi/routes.rs: say there what it takes and answers"
+        );
+    }
 }
 
 #[test]

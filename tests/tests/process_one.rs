@@ -206,6 +206,49 @@ async fn an_application_that_uses_up_the_memory_is_killed_and_told_and_the_agent
     assert_eq!(member.container.exit_code(Duration::from_secs(10)), 137);
 }
 
+/// Started by the agent in a container: uses up whatever memory there is.
+#[test]
+#[ignore = "is started by the agent under test, by its application"]
+fn hog() {
+    std::hint::black_box(vec![1u8; 1 << 30]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_times_the_memory_runs_out_and_it_is_never_the_agent_that_ends() {
+    let script = "i=0; while [ $i -lt 1000 ]; do /hog --exact hog --ignored > /dev/null 2>&1; i=$((i+1)); done; \
+        echo used up; exec sleep 600";
+    let me = format!("{}:/hog:ro", std::env::current_exe().unwrap().display());
+    let member = start(
+        &["--memory", "48m", "--memory-swap", "48m", "-v", &me],
+        script,
+        &[],
+    )
+    .await;
+    let one = member.container.pid();
+    let (begun, mut at, mut last, mut longest) = (Instant::now(), 0, Instant::now(), Duration::ZERO);
+    while !member.fake.batches().iter().any(says("used up")) {
+        assert!(
+            begun.elapsed() < Duration::from_secs(300),
+            "{}",
+            member.container.logs()
+        );
+        at = member.fake.hear(at, "the next batch", |_| true).await;
+        longest = longest.max(last.elapsed());
+        last = Instant::now();
+    }
+    let path = format!("/proc/{one}/root/sys/fs/cgroup/memory/memory.oom_control");
+    let told = std::fs::read_to_string(path).unwrap();
+    println!(
+        "{} in {:.1?}; {longest:.1?} at most between two batches",
+        told.replace('\n', ", "),
+        begun.elapsed()
+    );
+    let kills = told.lines().find_map(|line| line.strip_prefix("oom_kill "));
+    assert!(kills.unwrap().parse::<u32>().unwrap() >= 1000, "{told}");
+    assert_eq!(member.container.pid(), one);
+    assert!(longest < 4 * PERIOD, "{longest:?} of silence");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_container_ends_with_the_code_of_the_application_that_was_the_reason() {
     let never = [("CARTRIDGE_RESTART", "never")];

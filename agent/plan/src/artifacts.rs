@@ -14,6 +14,7 @@ pub mod names;
 pub mod object;
 pub mod openpgp;
 pub mod pace;
+pub mod sharing;
 pub mod signers;
 pub mod ssh_place;
 pub mod ssh_signature;

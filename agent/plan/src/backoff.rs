@@ -10,15 +10,19 @@ pub const LINK_CAP: Millis = Millis(10_000);
 /// The wait before try number `tries` (from 0) of something that many members try at once: anywhere between
 /// nothing and the doubled bound, so that a thousand agents do not come back in step. `chance` is in 0..1.
 pub fn jittered(first: Millis, cap: Millis, tries: u32, chance: f64) -> Millis {
-    let bound = doubled(first, cap, tries);
+    part(doubled(first, cap, tries), chance)
+}
+
+/// This share of a time. `chance` is in 0..1.
+pub fn part(of: Millis, chance: f64) -> Millis {
     #[allow(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "a bound of seconds, a chance within 0..1"
+        reason = "a time of hours at most, a chance within 0..1"
     )]
-    let part = (bound.0 as f64 * chance.clamp(0.0, 1.0)) as u64;
-    Millis(part)
+    let share = (of.0 as f64 * chance.clamp(0.0, 1.0)) as u64;
+    Millis(share)
 }
 
 /// `first`, doubled `tries` times, at most `cap`.

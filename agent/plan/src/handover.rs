@@ -218,6 +218,7 @@ mod tests {
                 tenants: Vec::new(),
                 topology: None,
                 surroundings: None,
+                values: None,
                 sample_interval_ms: 1000,
                 publish_interval_ms: 1000,
             },

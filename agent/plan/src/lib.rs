@@ -28,6 +28,7 @@ pub mod release;
 pub mod sample;
 pub mod seen;
 pub mod settings;
+pub mod sharing;
 pub mod signals;
 pub mod tenants;
 pub mod text;

@@ -127,6 +127,7 @@ mod tests {
                 password: None,
                 poll_interval_ms: 1000,
                 look: 0,
+                sharing: 1,
             },
         }
     }

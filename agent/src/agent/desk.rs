@@ -1,5 +1,7 @@
 //! Answers what is asked at the local socket, from what the loop knows. Refuses to know who asks and how.
 
+use std::time::Duration;
+
 use cartridge_agent_plan::picture::{Facts, Ledger, picture};
 use cartridge_agent_plan::settings::Settings;
 use cartridge_protocol::Millis;
@@ -47,6 +49,10 @@ impl Agent {
                 Ok(order) => return self.effects.hooks.show(order, asked.reply),
                 Err(why) => Answer::NotRun(why),
             },
+            Ask::Share { share, within_ms } => {
+                let within = Duration::from_millis(within_ms);
+                return self.uplink.share(share, within, asked.reply);
+            }
             Ask::Sync { .. } => match self.sync() {
                 Ok(()) => return self.desk.syncs.push(asked.reply),
                 Err(why) => Answer::Refused(why.to_owned()),

@@ -12,6 +12,8 @@ use cartridge_agent_plan::lifecycle::{self, Action};
 use cartridge_agent_plan::logs::ring::{ERR, LogRing};
 use cartridge_agent_plan::probe::{Outcome, Probe};
 use cartridge_agent_plan::settings::Settings;
+use cartridge_agent_plan::sharing::variables;
+use cartridge_protocol::values::ToldValues;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -31,6 +33,7 @@ pub(super) struct Effects {
     app: Option<Group>,
     command: Option<Vec<String>>,
     environment: BTreeMap<String, String>,
+    shared: ToldValues,
     state_dir: PathBuf,
     current: PathBuf,
     address: IpAddr,
@@ -53,6 +56,7 @@ impl Effects {
             app: None,
             command: settings.command.clone(),
             environment: environment(settings, &current.to_string_lossy()),
+            shared: ToldValues::default(),
             state_dir: settings.state_dir.clone(),
             current,
             address: settings.address,
@@ -60,6 +64,12 @@ impl Effects {
             memory: oom::Counter::find(),
             killed: None,
         }
+    }
+
+    /// What hooks, and the application at its next start, are told that is shared.
+    pub(super) fn tell_shared(&mut self, shared: ToldValues) {
+        self.hooks.tell_shared(shared.clone());
+        self.shared = shared;
     }
 
     pub(super) fn begin(&mut self, action: Action, files: InUse) {
@@ -108,7 +118,11 @@ impl Effects {
 
     fn start_app(&mut self, from_release: bool) {
         let Some(words) = self.command.clone() else { return };
-        match child::spawn(&self.program(words, from_release), Stdio::null()) {
+        let mut program = self.program(words, from_release);
+        for (name, value) in variables(&self.shared) {
+            program.environment.entry(name).or_insert(value);
+        }
+        match child::spawn(&program, Stdio::null()) {
             Ok((mut child, group)) => {
                 self.app = Some(group);
                 self.logs.with(LogRing::take_words);

@@ -10,11 +10,13 @@ use cartridge_agent_plan::hook::Order;
 use cartridge_agent_plan::hook::asked::asked;
 use cartridge_agent_plan::hook::environment::artifact_updated;
 use cartridge_agent_plan::lifecycle::{self, Hook};
+use cartridge_agent_plan::sharing::{Sharing, secrets};
 use cartridge_protocol::MemberId;
 use cartridge_protocol::launch::SECRET_KEYS;
 use cartridge_protocol::link::Desired;
 use cartridge_protocol::local::Answer;
 use cartridge_protocol::surroundings::Surroundings;
+use cartridge_protocol::values::ToldValues;
 
 use super::{Agent, Event};
 use crate::host::hooks::{Asked, Ended, Hooks};
@@ -22,6 +24,7 @@ use crate::host::hooks::{Asked, Ended, Hooks};
 /// What the member knows of its surroundings, and whether any hook wants to know.
 pub(super) struct Hooking {
     around: Around,
+    sharing: Sharing,
     pub(super) wants_surroundings: bool,
 }
 
@@ -29,6 +32,7 @@ impl Hooking {
     pub(super) fn new(own: &MemberId, hooks: &Hooks) -> Self {
         Self {
             around: Around::new(own.clone()),
+            sharing: Sharing::default(),
             wants_surroundings: hooks.want_surroundings(),
         }
     }
@@ -125,7 +129,10 @@ impl Agent {
         let tenants = desired.tenants.iter().map(|tenant| &tenant.artifacts);
         let repositories = desired.artifacts.iter().chain(tenants);
         let passwords = repositories.filter_map(|of| Some(of.password.as_ref()?.expose().to_owned()));
-        self.effects.logs.blot(Blot::new(told.chain(passwords)));
+        let shared = desired.values.iter().flat_map(|values| secrets(values));
+        self.effects
+            .logs
+            .blot(Blot::new(told.chain(passwords).chain(shared)));
     }
 
     /// A release may bring hooks, or take them away.
@@ -140,12 +147,21 @@ impl Agent {
         }
     }
 
+    /// What the application's cartridges share: processes that are started from now on are told it.
+    pub(super) fn values_told(&mut self, told: ToldValues) {
+        self.hooking.sharing.learn(told.clone());
+        self.effects.tell_shared(told);
+    }
+
     /// Runs the next hook about what happened around the member, when nothing else wants to run.
     pub(super) fn look_around(&mut self) {
-        if !self.life.may_look_around() || !self.effects.hooks.is_idle() {
+        if !self.life.may_hear_changes() || !self.effects.hooks.is_idle() {
             return;
         }
-        if let Some(order) = self.hooking.around.next_event() {
+        let Hooking { around, sharing, .. } = &mut self.hooking;
+        let looks = self.life.may_look_around();
+        let event = looks.then(|| around.next_event()).flatten();
+        if let Some(order) = event.or_else(|| sharing.next_event()) {
             self.desk.ledger.hook_begun(order.hook.name(), self.clock.now());
             self.effects.hooks.run(order);
         }

@@ -3,11 +3,15 @@
 //!
 //! Refuses to know what a status means.
 
+use std::time::Duration;
+
 use cartridge_agent_plan::backoff::{LINK_CAP, jittered};
 use cartridge_agent_plan::beat;
 use cartridge_agent_plan::outbox::{Carried, Outbox};
 use cartridge_protocol::Millis;
 use cartridge_protocol::link::{Phase, Status};
+use cartridge_protocol::local::Answer;
+use cartridge_protocol::values::Share;
 use tokio::sync::mpsc;
 
 use super::Event;
@@ -44,6 +48,15 @@ impl Uplink {
             wait_until: None,
             tries: 0,
         }
+    }
+
+    /// Shares values beside the batches; who asked is answered when they are durable, or refused.
+    pub(super) fn share(&self, share: Share, within: Duration, reply: mpsc::Sender<Answer>) {
+        let link = self.link.clone();
+        tokio::spawn(async move {
+            let answer = link.share(&share, within).await;
+            let _ = reply.send(answer).await;
+        });
     }
 
     /// When something has to be sent; never while something is under way.

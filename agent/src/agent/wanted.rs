@@ -100,6 +100,7 @@ impl Agent {
         if let Some(around) = desired.surroundings.clone() {
             self.hooking.resume(around);
         }
+        self.values_told(desired.values.clone().unwrap_or_default());
         self.desired = Some(desired);
     }
 
@@ -112,6 +113,8 @@ impl Agent {
         if let Some(topology) = &desired.topology {
             self.topology_wanted(topology);
         }
+        // Before the life begins: its first hook is told them.
+        self.values_told(desired.values.clone().unwrap_or_default());
         let event = match desired.run {
             Run::Serve => lifecycle::Event::Serve {
                 files: desired.artifacts.is_some(),

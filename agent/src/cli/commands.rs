@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::local::{NoAnswer, ask};
 use super::upgrade::{self, NotUpgraded};
-use super::{cloud, out, read, run_hook, wants_json};
+use super::{cloud, out, read, run_hook, share, wants_json};
 
 /// Something went wrong.
 pub(super) const FAILED: u8 = 1;
@@ -46,6 +46,7 @@ pub fn obey(matches: &ArgMatches) -> Result<Settings, ExitCode> {
         "sync" => sync(matches, asked),
         "upgrade" => upgrade(matches, asked),
         "run-hook" => run_hook::obey(matches, asked),
+        "share" => share::obey(matches, asked),
         _ => return resolved(matches)?.settings.map_err(|faults| refuse(&faults)),
     })
 }
@@ -150,7 +151,7 @@ pub(super) fn seconds(asked: &ArgMatches, usual: u64) -> Duration {
 }
 
 /// Asks, and ends as `take` says of the last line of the answer.
-fn answered(
+pub(super) fn answered(
     matches: &ArgMatches,
     question: Ask,
     within: Duration,

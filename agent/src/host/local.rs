@@ -118,7 +118,7 @@ async fn talk(stream: UnixStream, asked: &impl AsyncFn(Asked) -> bool) -> io::Re
         Err(fault) => return refuse(&mut writer, format!("the request {fault}")).await,
     };
     let within = match request.ask {
-        Ask::Sync { within_ms } | Ask::RunHook { within_ms, .. } => {
+        Ask::Sync { within_ms } | Ask::RunHook { within_ms, .. } | Ask::Share { within_ms, .. } => {
             Duration::from_millis(within_ms).min(LONGEST)
         }
         Ask::Upgrade { .. } => LONGEST,

@@ -3,6 +3,7 @@
 //! Refuses to know about the member's life. Its loss is never an event for the application (S31).
 
 mod down;
+mod share;
 mod tls;
 
 use std::time::Duration;

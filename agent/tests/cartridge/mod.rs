@@ -126,6 +126,7 @@ impl Cartridge {
             password: Some(Secret::new("repository-password")),
             poll_interval_ms: 60_000,
             look: 0,
+            sharing: 1,
         };
         Desired {
             artifacts: Some(artifacts),

@@ -10,10 +10,12 @@
 #[path = "../orchestrator/mod.rs"]
 mod orchestrator;
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use cartridge_protocol::launch::{LaunchParameters, key};
@@ -64,17 +66,22 @@ pub fn desired() -> Desired {
         tenants: Vec::new(),
         topology: None,
         surroundings: None,
+        values: None,
         sample_interval_ms: 200,
         publish_interval_ms: 200,
     }
 }
 
+/// A port that nobody listens on and that no other member of this test was given: it may be a while until one listens.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        if GIVEN.lock().unwrap().insert(port) {
+            return port;
+        }
+    }
 }
 
 pub fn application_command() -> String {

@@ -7,11 +7,13 @@
     reason = "a test fails by panicking; each uses another part"
 )]
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cartridge_protocol::link::{Acknowledged, Batch, Desired, Down, Join, Joined};
+use cartridge_protocol::values::Share;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -27,6 +29,9 @@ struct Heard {
     joins: Vec<Join>,
     batches: Vec<Batch>,
     bearers: Vec<String>,
+    shares: Vec<Share>,
+    /// What the next of them are answered; then all is well.
+    share_answers: VecDeque<(u16, String)>,
     gone: bool,
 }
 
@@ -131,6 +136,15 @@ impl Fake {
         self.heard.lock().unwrap().bearers.clone()
     }
 
+    pub fn shares(&self) -> Vec<Share> {
+        self.heard.lock().unwrap().shares.clone()
+    }
+
+    pub fn answer_shares(&self, answers: &[(u16, &str)]) {
+        let answers = answers.iter().map(|(status, text)| (*status, (*text).to_owned()));
+        self.heard.lock().unwrap().share_answers.extend(answers);
+    }
+
     pub fn batches(&self) -> Vec<Batch> {
         self.heard.lock().unwrap().batches.clone()
     }
@@ -223,6 +237,19 @@ impl Fake {
                 self.heard.lock().unwrap().batches.push(batch);
                 self.news.send_modify(|n| *n += 1);
                 answer(stream, &Acknowledged { notices }).await
+            }
+            "/link/v1/values" => {
+                let next = {
+                    let mut heard = self.heard.lock().unwrap();
+                    heard.shares.push(serde_json::from_slice(body).unwrap());
+                    heard.share_answers.pop_front()
+                };
+                let (status, text) = next.unwrap_or((200, "{}".to_owned()));
+                let head = format!(
+                    "HTTP/1.1 {status} Answer\r\nContent-Length: {}\r\n\r\n",
+                    text.len()
+                );
+                stream.write_all((head + &text).as_bytes()).await
             }
             other => panic!("asked for {other}"),
         }

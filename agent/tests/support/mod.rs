@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "every test uses another part")]
 
 pub mod keys;
+pub mod settled;
 pub mod sshd;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -18,6 +19,9 @@ use cartridge_agent::host::git::Remote;
 use cartridge_agent_plan::artifacts::{Addresses, Remotes, Rules};
 use cartridge_protocol::CommitId;
 use tempfile::TempDir;
+
+#[allow(unused_imports, reason = "every test uses another part")]
+pub use settled::{open_again, settle, settle_to};
 
 /// Repositories are fetched by the agent's own binary: a test's cannot be started as a fetching process.
 pub fn use_the_agent() {
@@ -40,19 +44,6 @@ pub fn remote(url: impl Into<String>) -> Remote {
     Remote {
         rules: Arc::new(rules()),
         ..Remote::new(url, "main")
-    }
-}
-
-/// Opens a shelf that was open before in this process. A child that another test's thread has just forked holds its lock
-/// until it has become another program.
-pub fn open_again(root: &Path) -> cartridge_agent::host::shelf::Shelf {
-    use cartridge_agent::host::shelf::{Shelf, ShelfError};
-    let begun = std::time::Instant::now();
-    loop {
-        match Shelf::open(root) {
-            Err(ShelfError::InUse(_)) if begun.elapsed().as_secs() < 5 => std::thread::yield_now(),
-            other => return other.expect("the shelf opens"),
-        }
     }
 }
 

@@ -70,7 +70,7 @@ fn peer(application: &ApplicationId, member: &Member) -> Peer {
         partition: member.partition.clone(),
         phase: phase(&member.phase),
         address: instance.map(|instance| instance.address),
-        ports: instance.map_or_else(BTreeMap::new, |instance| instance.ports.clone()),
+        ports: instance.map_or_else(BTreeMap::new, |instance| instance.ports.to_map()),
     }
 }
 

@@ -6,6 +6,7 @@
 mod draining;
 mod endpoints;
 mod shrinking;
+mod updates;
 
 use std::collections::BTreeSet;
 
@@ -51,6 +52,7 @@ pub fn check(view: &View<'_>, planned: &Planned) -> Result<(), Broken> {
         shrinking::budget(&moment)?;
         shrinking::ignorance(&moment)?;
         shrinking::bounds(&moment)?;
+        updates::handed_over(&moment)?;
         draining::order(&moment)?;
         let entry = Entry {
             seq: world.seq + 1,
@@ -85,6 +87,8 @@ fn touched(before: &World, after: &World, planned: &Planned) -> BTreeSet<Applica
         };
         let cluster = match record {
             Record::ClusterResized { cluster, .. }
+            | Record::ClusterRenewed { cluster, .. }
+            | Record::ClusterRetired { cluster }
             | Record::PartChanged { cluster, .. }
             | Record::ReleaseProposed { cluster, .. }
             | Record::ReleaseAccepted { cluster, .. }

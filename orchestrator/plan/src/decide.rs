@@ -20,10 +20,12 @@ mod grouping;
 mod groups;
 mod growing;
 mod hearing;
+mod leaving;
 mod lifecycle;
 pub mod limits;
 mod parts;
 mod releases;
+mod renewing;
 mod resizing;
 mod rollout;
 mod shrinking;
@@ -106,7 +108,10 @@ pub fn decide(view: &View<'_>, scope: Scope<'_>) -> Planned {
         lifecycle::decide(&mut draft, &application);
         drains::decide(&mut draft, &application);
         undeploying::decide(&mut draft, &application);
-        if draft.world().paused.is_some() {
+        #[allow(unused_mut, reason = "a planted fault changes it")]
+        let mut paused = draft.world().paused.is_some();
+        planted!(PauseIgnored => paused = false);
+        if paused {
             draft.note_all(
                 &application,
                 "automation is paused: only what happens by itself is recorded",
@@ -119,7 +124,9 @@ pub fn decide(view: &View<'_>, scope: Scope<'_>) -> Planned {
         grouping::decide(&mut draft, &application, &sizes, &wishes);
         resizing::decide(&mut draft, &application, &sizes);
         parts::decide(&mut draft, &application);
+        leaving::decide(&mut draft, &application);
         growing::decide(&mut draft, &application);
+        renewing::decide(&mut draft, &application);
         shrinking::decide(&mut draft, &application);
         releases::decide(&mut draft, &application);
     }

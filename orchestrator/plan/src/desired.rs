@@ -45,7 +45,12 @@ pub fn desired(world: &World, member: &MemberId) -> Option<Desired> {
         Role::Balancer { .. } => topology(world, &cluster.id),
         Role::Application => None,
     };
+    let values = match cluster.role {
+        Role::Balancer { .. } => None,
+        Role::Application => world.values.get(&cluster.application),
+    };
     let own = member.revision.max(cluster.told);
+    let own = values.map_or(own, |values| own.max(values.revision));
     let revision = topology
         .as_ref()
         .map_or(own, |topology| own.max(topology.revision));
@@ -64,6 +69,9 @@ pub fn desired(world: &World, member: &MemberId) -> Option<Desired> {
         topology,
         // Only those are told who ask: see [`crate::around::surroundings`].
         surroundings: None,
+        values: values
+            .filter(|values| !values.told.is_empty())
+            .map(|values| values.told.clone()),
         sample_interval_ms: SAMPLE_INTERVAL_MS,
         publish_interval_ms: match cluster.role {
             Role::Balancer { .. } => BALANCER_PUBLISH_INTERVAL_MS,
@@ -83,6 +91,7 @@ fn artifacts(world: &World, cluster: &Cluster, member: &Member) -> Option<Desire
         password: None,
         poll_interval_ms: repository.poll_seconds.saturating_mul(1000),
         look: cluster.looks,
+        sharing: cluster.sharing(),
     })
 }
 
@@ -95,7 +104,7 @@ pub fn topology(world: &World, balancer: &ClusterId) -> Option<Topology> {
     else {
         return None;
     };
-    let (served, others): (Vec<&Cluster>, Vec<&Cluster>) = in_order(world, &balancer.application)
+    let (served, others): (Vec<&Cluster>, Vec<&Cluster>) = in_turn(world, &balancer.application, np)
         .into_iter()
         .partition(|cluster| world.balanced_ports(cluster).next().is_some());
     // Others may have been served before: leaving must not make the whole look older (S11).
@@ -119,8 +128,13 @@ fn row(world: &World, cluster: &Cluster, np: &NetworkPartitionId) -> TopologyClu
         hosts: cluster.hosts.clone(),
         listeners: listeners(world, cluster),
         endpoints: endpoints_in(world, cluster, np),
-        stopped: !wanted || world.is_undeploying(&cluster.application),
+        stopped: !wanted || world.is_undeploying(&cluster.application) || has_left(world, cluster, np),
     }
+}
+
+/// Its application does not name it any more, and it takes no further requests.
+fn has_left(world: &World, cluster: &Cluster, np: &NetworkPartitionId) -> bool {
+    cluster.leaving.is_some() && !world.members_in(cluster, np).any(takes_requests)
 }
 
 /// What it has there ends, to start again in order, and nothing else of it serves.
@@ -173,7 +187,7 @@ fn endpoints_in(world: &World, cluster: &Cluster, np: &NetworkPartitionId) -> Ve
                 member: member.id.clone(),
                 incarnation: member.incarnation,
                 address: instance.address,
-                ports: instance.ports.clone(),
+                ports: instance.ports.to_map(),
                 state,
             })
         })
@@ -195,10 +209,11 @@ pub fn endpoints(world: &World, application: &ApplicationId) -> Vec<AccessPoint>
         return points;
     }
     for cluster in in_order(world, application) {
-        let in_use = cluster
-            .instances
-            .iter()
-            .filter(|(np, instance)| instance.ending.is_none() && balancer_answers(world, application, np));
+        let in_use = cluster.instances.iter().filter(|(np, instance)| {
+            instance.ending.is_none()
+                && !has_left(world, cluster, np)
+                && balancer_answers(world, application, np)
+        });
         for (np, _) in in_use {
             let ready = endpoints_in(world, cluster, np)
                 .iter()
@@ -238,6 +253,22 @@ fn in_order<'a>(world: &'a World, application: &'a ApplicationId) -> Vec<&'a Clu
         .filter(|cluster| cluster.role == Role::Application)
         .collect();
     clusters.sort_by_key(|cluster| position(cluster).unwrap_or(usize::MAX));
+    clusters
+}
+
+/// The same for one balancer, where of two that share a host name the first gets its requests: who leaves comes first as
+/// long as it serves, so that whoever takes its place can get ready, and last after that.
+fn in_turn<'a>(
+    world: &'a World,
+    application: &'a ApplicationId,
+    np: &NetworkPartitionId,
+) -> Vec<&'a Cluster> {
+    let mut clusters = in_order(world, application);
+    clusters.sort_by_key(|cluster| match cluster.leaving {
+        Some(_) if has_left(world, cluster, np) => 2,
+        Some(_) if world.successor(cluster).is_some() => 0,
+        _ => 1,
+    });
     clusters
 }
 

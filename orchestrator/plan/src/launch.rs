@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use cartridge_protocol::NetworkPartitionId;
 use cartridge_protocol::launch::key;
+use cartridge_protocol::tenant::TenantId;
 
 use crate::blueprint::{Cartridge, NetworkPartition, OnRelease, PortMapping};
 use crate::step::MemberSpec;
@@ -68,9 +69,16 @@ fn parameters(
 ) -> BTreeMap<String, String> {
     let state = world.applications.get(&cluster.application);
     let cartridge = world.cartridges.get(&cluster.cartridge);
+    let own = state.and_then(|state| {
+        let mut all = state.blueprint.subscriptions();
+        all.find(|one| one.alias == cluster.alias)
+    });
     let mut all = payload(cartridge, np);
+    all.extend(own.map(|one| payload_of(&one.property)).unwrap_or_default());
     let multi_tenant = state.is_some_and(|state| state.blueprint.multi_tenant);
+    let tenant = state.map_or(TenantId::SUPER, |state| state.blueprint.tenant);
     let instance = state.map_or(1, |state| instance_number(world, state, &np.id));
+    let before = come_before(world, cluster);
     let fixed = [
         (key::APPLICATION_ID, cluster.application.to_string()),
         (key::SERVICE_NAME, cluster.cartridge.to_string()),
@@ -83,11 +91,23 @@ fn parameters(
             ),
         ),
         (key::GROUP_NAME, cluster.group.clone().unwrap_or_default()),
-        (key::DEPENDENCY_CLUSTER_IDS, comes_before(world, cluster)),
+        (
+            key::DEPENDENCY_CLUSTER_IDS,
+            joined(&before, |other| other.id.to_string()),
+        ),
+        (
+            key::DEPENDENCY_ALIASES,
+            joined(&before, |other| other.alias.clone()),
+        ),
+        (key::EXPORT_METADATA_KEYS, exported(world, cluster)),
+        (
+            key::IMPORT_METADATA_KEYS,
+            joined(&before, |other| exported(world, other)),
+        ),
         (key::MEMBER_ID, member.id.to_string()),
         (key::CARTRIDGE_ALIAS, cluster.alias.clone()),
         (key::MULTITENANT, multi_tenant.to_string()),
-        (key::TENANT_ID, "-1234".into()),
+        (key::TENANT_ID, tenant.to_string()),
         (key::TENANT_RANGE, "*".into()),
         (key::NETWORK_PARTITION_ID, member.network_partition.to_string()),
         (key::PARTITION_ID, member.partition.to_string()),
@@ -110,28 +130,72 @@ fn parameters(
     all
 }
 
-/// The clusters that start before this one, at its own level, `|` between them.
-fn comes_before(world: &World, cluster: &Cluster) -> String {
+/// The clusters that start before this one, at its own level.
+fn come_before<'a>(world: &'a World, cluster: &'a Cluster) -> Vec<&'a Cluster> {
     let state = world.applications.get(&cluster.application);
     let dependencies = state.and_then(|state| state.blueprint.dependencies_at(cluster.group.as_deref()));
     let before = dependencies.map(|all| all.before(&format!("cartridge.{}", cluster.alias)));
     let before = before.unwrap_or_default();
     let ids = world.clusters_of(&cluster.application);
-    let ids = ids.filter(|other| before.contains(format!("cartridge.{}", other.alias).as_str()));
-    ids.map(|other| other.id.to_string())
+    let ids = ids
+        .filter(|other| other.is_wanted() && before.contains(format!("cartridge.{}", other.alias).as_str()));
+    ids.collect()
+}
+
+fn joined(clusters: &[&Cluster], text: impl Fn(&Cluster) -> String) -> String {
+    let texts = clusters.iter().map(|cluster| text(cluster));
+    texts
+        .filter(|text| !text.is_empty())
         .collect::<Vec<_>>()
         .join("|")
 }
 
+/// The keys that its cartridge shares, in Stratos's form.
+fn exported(world: &World, cluster: &Cluster) -> String {
+    let cartridge = world.cartridges.get(&cluster.cartridge);
+    let keys = cartridge.map_or(&[][..], |cartridge| &cartridge.metadata_keys);
+    let named = keys.iter().map(|name| format!("{}-{name}", cluster.alias));
+    named.collect::<Vec<_>>().join("|")
+}
+
 /// What operators gave as properties, unless it is a name of ours: those say what is so.
 fn payload(cartridge: Option<&Cartridge>, np: &NetworkPartition) -> BTreeMap<String, String> {
-    let of_cartridge = cartridge.into_iter().flat_map(|cartridge| &cartridge.property);
-    np.properties
+    let mut all = payload_of(&np.properties);
+    all.extend(
+        cartridge
+            .map(|cartridge| payload_of(&cartridge.property))
+            .unwrap_or_default(),
+    );
+    all
+}
+
+/// The launch parameters among free properties.
+pub(crate) fn payload_of(properties: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    properties
         .iter()
-        .chain(of_cartridge)
         .filter_map(|(name, value)| Some((name.strip_prefix(PAYLOAD)?.to_owned(), value.clone())))
         .filter(|(name, _)| !name.starts_with("CARTRIDGE_"))
         .collect()
+}
+
+/// The first field in which two cartridges of one type start their members differently; None: there is none.
+pub(crate) fn differing(before: &Cartridge, after: &Cartridge) -> Option<&'static str> {
+    let fields = [
+        ("portMapping", before.port_mapping != after.port_mapping),
+        ("iaasProvider", before.iaas_provider != after.iaas_provider),
+        ("process", before.process != after.process),
+        ("health", before.health != after.health),
+        ("onRelease", before.on_release != after.on_release),
+        ("deployment.baseDir", before.base_dir != after.base_dir),
+        (
+            "property",
+            payload_of(&before.property) != payload_of(&after.property),
+        ),
+    ];
+    fields
+        .into_iter()
+        .find(|(_, differs)| *differs)
+        .map(|(name, _)| name)
 }
 
 fn of_cartridge(cartridge: &Cartridge) -> BTreeMap<String, String> {

@@ -12,6 +12,18 @@
 //! This crate refuses to know about clocks, files, sockets, processes, tasks and randomness; its clippy.toml
 //! enforces it. The caller supplies the time as [`cartridge_protocol::Millis`] of its monotonic clock.
 
+/// Does it where that fault is planted; nothing at all without the feature `planted-bugs`.
+macro_rules! planted {
+    ($bug:ident => $does:expr) => {
+        #[cfg(feature = "planted-bugs")]
+        if $crate::planted::is($crate::planted::Bug::$bug) {
+            $does
+        }
+    };
+}
+
+pub mod allowance;
+pub mod answer;
 pub mod around;
 pub mod blueprint;
 pub mod check;
@@ -19,11 +31,18 @@ pub mod decide;
 pub mod desired;
 pub mod forecast;
 pub mod launch;
+pub mod listed;
 pub mod observe;
 pub mod order;
 pub mod outstanding;
 pub mod placement;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
 pub mod record;
 pub mod scale;
 pub mod step;
+pub mod tenancy;
 pub mod world;
+
+/// Whether faults can be planted in this build: never in one that is shipped.
+pub const PLANTED_BUGS: bool = cfg!(feature = "planted-bugs");

@@ -3,6 +3,7 @@
 //!
 //! This file refuses to know how it arrived. All times are the orchestrator's monotonic receive times (S24).
 
+mod hear;
 mod starts;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -13,7 +14,7 @@ use cartridge_protocol::{ClusterId, MemberId, Millis, NetworkPartitionId};
 
 use crate::decide::Planned;
 use crate::forecast::{Circumstances, Counted, Watch};
-use crate::world::World;
+use crate::world::{Shared, World};
 pub use starts::Starts;
 
 /// Points that are kept however old they are: they tell how often new ones come.
@@ -27,11 +28,11 @@ pub struct Observations {
     /// When this orchestrator began to listen: verdicts on silence count from here at the earliest.
     pub began: Millis,
     /// By member.
-    pub members: BTreeMap<MemberId, MemberObservation>,
+    pub members: Shared<MemberId, MemberObservation>,
     /// By cluster and network partition whose balancer reported.
     pub clusters: BTreeMap<(ClusterId, NetworkPartitionId), ClusterObservation>,
     /// What the provisioners' last complete lists and exit notices said.
-    pub instances: BTreeMap<MemberId, InstanceObservation>,
+    pub instances: Shared<MemberId, InstanceObservation>,
     /// The total that each cluster's scaler recommended, pass by pass: shrinking follows the highest of the
     /// stabilisation window. The caller pushes [`crate::decide::Planned::recommended`] here.
     pub recommended: BTreeMap<ClusterId, Window>,
@@ -143,6 +144,16 @@ pub enum InstanceObservation {
         incarnation: u64,
         /// When this was so.
         at: Millis,
+    },
+    /// Lists of the provisioner lack it. A list may be a part of what there is, so that this is believed of those only
+    /// who are silent as well.
+    Missing {
+        /// Which life.
+        incarnation: u64,
+        /// When this was so.
+        at: Millis,
+        /// How it was noticed, for people.
+        reason: String,
     },
     /// It ended: confirmed by the provisioner, not inferred from silence.
     Gone {

@@ -3,26 +3,38 @@
 //! This file refuses to know who may order what (the API's table does) and how the text arrived.
 
 mod application;
+mod belongs;
 mod definitions;
 mod deploy;
+mod kubernetes;
+mod outlook;
 mod put;
 mod remove;
 mod steer;
+mod tenants;
+mod update;
+mod values;
 
 use std::collections::BTreeMap;
 
+use cartridge_protocol::tenant::TenantId;
 use cartridge_protocol::{
-    ApplicationId, CartridgeType, ClusterId, CommitId, GroupName, MemberId, NetworkPartitionId, PolicyId,
+    ApplicationId, CartridgeType, ClusterId, CommitId, GroupName, KubernetesClusterId, MemberId,
+    NetworkPartitionId, PolicyId, TenantDomain, ValueKey,
 };
 
 use crate::blueprint::{
     Application, ApplicationPolicy, AutoscalingPolicy, Cartridge, CartridgeGroup, DeploymentPolicy,
-    NetworkPartition,
+    KubernetesCluster, NetworkPartition,
 };
 use crate::record::Record;
+use crate::tenancy::TenantDocument;
 use crate::world::World;
 
+pub use kubernetes::HostChange;
+pub use outlook::outlook;
 pub use put::mark;
+pub use values::Whose;
 
 /// Whether a resource may, must or must not exist before it is put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +64,21 @@ pub enum Order {
     PutApplicationPolicy(Box<ApplicationPolicy>, Mode),
     /// Add or replace a network partition.
     PutNetworkPartition(Box<NetworkPartition>, Mode),
+    /// Add or replace a Kubernetes cluster.
+    PutKubernetesCluster(Box<KubernetesCluster>, Mode),
+    /// Change the machines of a Kubernetes cluster.
+    ChangeKubernetesHost(Box<HostChange>),
+    /// Add or change a tenant; what is not named stays.
+    PutTenant {
+        /// What is said of it.
+        document: TenantDocument,
+        /// Wall clock, for people.
+        at_unix_ms: u64,
+        /// May, must or must not exist.
+        mode: Mode,
+    },
+    /// Let the users of a tenant in (true), or keep them out.
+    ActivateTenant(TenantDomain, bool),
     /// Add or replace a blueprint.
     PutApplication {
         /// The blueprint.
@@ -76,6 +103,8 @@ pub enum Order {
     RemoveApplicationPolicy(PolicyId),
     /// Remove a network partition that no policy names.
     RemoveNetworkPartition(NetworkPartitionId),
+    /// Remove a Kubernetes cluster that no network partition names.
+    RemoveKubernetesCluster(KubernetesClusterId),
     /// Remove a blueprint that is not deployed.
     RemoveApplication(ApplicationId),
     /// Run an application.
@@ -137,6 +166,26 @@ pub enum Order {
         /// Its URL.
         repo_url: String,
     },
+    /// Share values: add those that are not there yet, or replace what is there.
+    ShareValues {
+        /// As whose.
+        whose: Whose,
+        /// Under which key.
+        key: ValueKey,
+        /// What.
+        values: Vec<String>,
+        /// Add them.
+        add: bool,
+    },
+    /// Share one value, those of a key, or all no more.
+    WithdrawValues {
+        /// Whose.
+        whose: Whose,
+        /// Of which key; None: of all.
+        key: Option<ValueKey>,
+        /// Which; None: all.
+        value: Option<String>,
+    },
     /// Stop all automation.
     Pause {
         /// Who orders it.
@@ -162,6 +211,8 @@ pub enum Code {
     Conflict,
     /// Something else needs it (400).
     InUse,
+    /// It is not for this tenant to order (403).
+    Forbidden,
 }
 
 /// Why an order is not carried out; nothing changed.
@@ -178,6 +229,12 @@ pub struct Refusal {
 
 /// The records that the order becomes, or why it is refused. No records: the world is so already.
 pub fn admit(world: &World, order: Order) -> Result<Vec<Record>, Refusal> {
+    admit_as(world, TenantId::SUPER, order)
+}
+
+/// The same for somebody of this tenant: what belongs to others is refused as if it did not exist.
+pub fn admit_as(world: &World, tenant: TenantId, order: Order) -> Result<Vec<Record>, Refusal> {
+    belongs::check(world, tenant, &order)?;
     match order {
         Order::PutCartridge(cartridge, mode) => put::cartridge(world, cartridge, mode),
         Order::PutCartridgeGroup(group, mode) => definitions::put(world, group, mode),
@@ -185,18 +242,27 @@ pub fn admit(world: &World, order: Order) -> Result<Vec<Record>, Refusal> {
         Order::PutDeploymentPolicy(policy, mode) => put::deployment_policy(world, policy, mode),
         Order::PutApplicationPolicy(policy, mode) => put::application_policy(world, policy, mode),
         Order::PutNetworkPartition(partition, mode) => put::network_partition(world, partition, mode),
+        Order::PutKubernetesCluster(cluster, mode) => kubernetes::put(world, cluster, mode),
+        Order::ChangeKubernetesHost(change) => kubernetes::change(world, *change),
         Order::PutApplication {
             blueprint,
             sealed,
             expected_revision,
             mode,
-        } => application::put(world, *blueprint, &sealed, expected_revision, mode),
+        } => application::put(world, tenant, *blueprint, &sealed, expected_revision, mode),
+        Order::PutTenant {
+            document,
+            at_unix_ms,
+            mode,
+        } => tenants::put(world, document, at_unix_ms, mode),
+        Order::ActivateTenant(domain, active) => tenants::activate(world, &domain, active),
         Order::RemoveCartridge(id) => remove::cartridge(world, id),
         Order::RemoveCartridgeGroup(name) => definitions::remove(world, name),
         Order::RemoveAutoscalingPolicy(id) => remove::autoscaling_policy(world, id),
         Order::RemoveDeploymentPolicy(id) => remove::deployment_policy(world, id),
         Order::RemoveApplicationPolicy(id) => remove::application_policy(world, id),
         Order::RemoveNetworkPartition(id) => remove::network_partition(world, id),
+        Order::RemoveKubernetesCluster(id) => kubernetes::remove(world, id),
         Order::RemoveApplication(id) => remove::application(world, id),
         Order::Deploy { application, policy } => deploy::deploy(world, application, policy),
         Order::Undeploy { application, force } => deploy::undeploy(world, application, force),
@@ -205,7 +271,14 @@ pub fn admit(world: &World, order: Order) -> Result<Vec<Record>, Refusal> {
         Order::Rollback { cluster, by } => steer::roll_back(world, cluster, &by),
         Order::Unpin { cluster, by } => steer::unpin(world, cluster, &by),
         Order::Drain { member, by } => steer::drain(world, member, &by),
-        Order::Announce { repo_url } => steer::announce(world, &repo_url),
+        Order::Announce { repo_url } => steer::announce(world, tenant, &repo_url),
+        Order::ShareValues {
+            whose,
+            key,
+            values,
+            add,
+        } => values::share(world, &whose, key, values, add),
+        Order::WithdrawValues { whose, key, value } => values::withdraw(world, &whose, key, value),
         Order::Pause { by, reason } => steer::pause(world, &by, &reason),
         Order::Resume { by } => steer::resume(world, &by),
     }

@@ -38,6 +38,11 @@ pub fn next_due(world: &World, now: Millis) -> Option<Millis> {
 }
 
 fn step(world: &World, member: &Member, now: Millis) -> Option<Step> {
+    planted!(NewIdAfterTimeOut => if let MemberPhase::Planned { attempts: 1.. } = member.phase {
+        let mut again = member.clone();
+        again.incarnation += 1;
+        return launch::spec(world, &again).map(|spec| Step::Ensure(Box::new(spec)));
+    });
     if member.lacks_instance() && now >= due(member) {
         return launch::spec(world, member).map(|spec| Step::Ensure(Box::new(spec)));
     }

@@ -6,16 +6,18 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use cartridge_protocol::tenant::TenantId;
 use cartridge_protocol::{
-    ApplicationId, CartridgeType, ClusterId, CommitId, GroupName, MemberId, NetworkPartitionId, PartitionId,
-    PolicyId,
+    ApplicationId, CartridgeType, ClusterId, CommitId, GroupName, KubernetesClusterId, MemberId,
+    NetworkPartitionId, PartitionId, PolicyId, ValueKey,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::blueprint::{
     Application, ApplicationPolicy, AutoscalingPolicy, Cartridge, CartridgeGroup, DeploymentPolicy,
-    NetworkPartition,
+    KubernetesCluster, NetworkPartition,
 };
+use crate::tenancy::Tenant;
 use crate::world::Standing;
 
 /// A record in its place in the journal.
@@ -98,6 +100,25 @@ pub enum Record {
         /// Which.
         id: NetworkPartitionId,
     },
+    /// A Kubernetes cluster was added or replaced, or one of its machines was.
+    KubernetesClusterPut(Box<KubernetesCluster>),
+    /// A Kubernetes cluster was removed.
+    KubernetesClusterRemoved {
+        /// Which.
+        id: KubernetesClusterId,
+    },
+    /// A tenant was added or changed.
+    TenantPut(Box<Tenant>),
+    /// The users of a tenant may come in again.
+    TenantActivated {
+        /// Which.
+        tenant: TenantId,
+    },
+    /// The users of a tenant are refused; what runs of it runs on.
+    TenantDeactivated {
+        /// Which.
+        tenant: TenantId,
+    },
     /// A blueprint was added or replaced.
     ApplicationPut(Box<Application>),
     /// The password of a repository, sealed with the installation's key (AES-256-GCM, base64); empty = none.
@@ -132,6 +153,35 @@ pub enum Record {
     ApplicationUndeployed {
         /// Which.
         application: ApplicationId,
+    },
+
+    /// A cartridge, or a person, shared values with the application.
+    ValuesShared {
+        /// Which application.
+        application: ApplicationId,
+        /// Which of its clusters; None: the application as a whole.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        alias: Option<String>,
+        /// Under which key.
+        key: ValueKey,
+        /// What. May be secret: told to nobody but the application and administrators.
+        values: Vec<String>,
+        /// Added to those that were there; otherwise they were replaced.
+        added: bool,
+    },
+    /// Values are shared no more.
+    ValuesWithdrawn {
+        /// Of which application.
+        application: ApplicationId,
+        /// Of which of its clusters; None: of the application as a whole.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        alias: Option<String>,
+        /// Under which key; None: under all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<ValueKey>,
+        /// Which one; None: all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        value: Option<String>,
     },
 
     /// A network partition came into use for an application (at deploy or as a burst).
@@ -235,6 +285,19 @@ pub enum Record {
         size: Option<u32>,
         /// Who ordered it.
         by: String,
+    },
+
+    /// What the members of a cluster are started with changed: those planned before make way for new ones, in order.
+    ClusterRenewed {
+        /// Which cluster.
+        cluster: ClusterId,
+        /// What changed, for people.
+        reason: String,
+    },
+    /// Nothing is left of a cluster that its application does not name any more.
+    ClusterRetired {
+        /// Which cluster.
+        cluster: ClusterId,
     },
 
     /// A member shall exist. Its id was chosen here; everything after is idempotent under it.

@@ -7,16 +7,18 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
+use cartridge_protocol::tenant::TenantId;
 use cartridge_protocol::{
-    ApplicationId, CartridgeType, ClusterId, CommitId, GroupName, MemberId, Millis, NetworkPartitionId,
-    PartitionId, PolicyId,
+    ApplicationId, CartridgeType, ClusterId, CommitId, GroupName, KubernetesClusterId, MemberId, Millis,
+    NetworkPartitionId, PartitionId, PolicyId,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::blueprint::{
     Application, ApplicationPolicy, AutoscalingPolicy, Cartridge, CartridgeGroup, DeploymentPolicy,
-    NetworkPartition, Repository,
+    KubernetesCluster, NetworkPartition, Repository,
 };
+use crate::tenancy::Tenant;
 
 mod fits;
 mod fold;
@@ -26,15 +28,23 @@ mod fold_members;
 mod fold_releases;
 mod groups;
 mod members;
+mod narrowed;
+mod ports;
 mod read;
 mod shared;
+mod tenancy;
+mod updates;
+mod values;
 
 pub use fits::member_of;
 pub use fold::Inapplicable;
 pub use fold_clusters::{BALANCER_CARTRIDGE, balancer_cluster};
 pub use groups::{GroupInstance, GroupInstances, Standing};
 pub use members::Members;
+pub use ports::Ports;
 pub use shared::Shared;
+pub use updates::Leaving;
+pub use values::ApplicationValues;
 
 /// All facts. `Serialize` makes it a snapshot. A copy shares what it does not change.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -61,6 +71,9 @@ pub struct World {
     /// By id.
     pub network_partitions: Shared<NetworkPartitionId, NetworkPartition>,
     /// By id.
+    #[serde(default)]
+    pub kubernetes_clusters: Shared<KubernetesClusterId, KubernetesCluster>,
+    /// By id.
     pub applications: Shared<ApplicationId, ApplicationState>,
     /// Clusters of deployed applications, balancer clusters included.
     pub clusters: Shared<ClusterId, Cluster>,
@@ -68,6 +81,18 @@ pub struct World {
     pub members: Members,
     /// Sealed repository passwords by application, then by alias.
     pub sealed: Shared<ApplicationId, BTreeMap<String, String>>,
+    /// What cartridges share, by application.
+    #[serde(default)]
+    pub values: Shared<ApplicationId, ApplicationValues>,
+    /// Who has applications here, by number. The super tenant is not among them: it always is.
+    #[serde(default)]
+    pub tenants: Shared<TenantId, Tenant>,
+    /// The last entry that changed one of them.
+    #[serde(default)]
+    pub tenants_changed: u64,
+    /// Whose the names of removed applications are: what is told of those applications stays theirs.
+    #[serde(default)]
+    pub former: Shared<ApplicationId, TenantId>,
     /// The number of the next member of clusters that no longer exist: ids are not reused after deploying again.
     #[serde(default)]
     pub retired: Shared<ClusterId, u64>,
@@ -109,6 +134,16 @@ pub struct ApplicationState {
     /// Instances of its groups.
     #[serde(default)]
     pub groups: GroupInstances,
+    /// The entry that deployed it last; 0: none, or before that was kept.
+    #[serde(default)]
+    pub deployed: u64,
+}
+
+impl ApplicationState {
+    /// Which deployment this is; None: it is not deployed.
+    pub fn deployment(&self) -> Option<u64> {
+        (self.status != ApplicationStatus::Created).then_some(self.deployed)
+    }
 }
 
 /// Where an application definition stands (stratos-contract §2.7).
@@ -178,6 +213,12 @@ pub struct Cluster {
     /// The last entry that changed what all its members are told.
     #[serde(default)]
     pub told: u64,
+    /// Its application does not name it any more: it is being emptied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaving: Option<Leaving>,
+    /// The last entry that changed what members are started with; those planned before it are replaced. 0: none did.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub renewed: u64,
 }
 
 /// Most drains remembered per cluster.
@@ -288,6 +329,14 @@ pub struct Member {
     pub release: Option<CommitId>,
     /// The entry that changed it last: the revision of what its agent is told.
     pub revision: u64,
+    /// The entry that planned it; 0: planned before this was kept.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub planned: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(entry: &u64) -> bool {
+    *entry == 0
 }
 
 /// What a provisioner made.
@@ -298,7 +347,7 @@ pub struct Instance {
     /// Where it listens.
     pub address: IpAddr,
     /// Port by port-mapping name.
-    pub ports: BTreeMap<String, u16>,
+    pub ports: Ports,
 }
 
 /// Where a member stands, as the orchestrator has it.

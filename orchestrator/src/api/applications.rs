@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, get, post, put};
 use cartridge_orchestrator_plan::blueprint::{Located, parse};
@@ -20,7 +20,8 @@ use serde_json::Value;
 use super::body::Document;
 use super::reply::{Failure, Success};
 use super::resources::PutQuery;
-use super::{Api, Routes, reach, runtime, show};
+use super::{Routes, reach, runtime, show};
+use crate::auth::Authorized;
 
 pub(super) fn mount(routes: &mut Routes) {
     routes.add(Method::POST, "/applications", post(add));
@@ -40,7 +41,7 @@ pub(super) fn mount(routes: &mut Routes) {
 }
 
 async fn submit(
-    api: &Api,
+    api: &Authorized,
     body: &Value,
     mode: Mode,
     revision: Option<u64>,
@@ -70,7 +71,7 @@ async fn submit(
     Ok(id)
 }
 
-async fn add(State(api): State<Api>, Document(body): Document) -> Result<Success, Failure> {
+async fn add(api: Authorized, Document(body): Document) -> Result<Success, Failure> {
     let id = submit(&api, &body, Mode::Add, None).await?;
     Ok(Success::new(
         StatusCode::CREATED,
@@ -80,7 +81,7 @@ async fn add(State(api): State<Api>, Document(body): Document) -> Result<Success
 
 /// Stratos answers 201 here.
 async fn replace(
-    State(api): State<Api>,
+    api: Authorized,
     Query(query): Query<PutQuery>,
     headers: HeaderMap,
     Document(body): Document,
@@ -110,14 +111,14 @@ fn expected_revision(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
     Ok(Some(revision))
 }
 
-async fn list(State(api): State<Api>) -> Json<Vec<Value>> {
+async fn list(api: Authorized) -> Json<Vec<Value>> {
     Json(
         api.engine
             .read(|world, _, _| world.applications.values().map(show::application).collect()),
     )
 }
 
-async fn one(State(api): State<Api>, Path(id): Path<String>) -> Result<Response, Failure> {
+async fn one(api: Authorized, Path(id): Path<String>) -> Result<Response, Failure> {
     let found = api.engine.read(|world, _, _| {
         let state = world.applications.get(id.as_str())?;
         Some((state.revision, show::application(state)))
@@ -126,7 +127,7 @@ async fn one(State(api): State<Api>, Path(id): Path<String>) -> Result<Response,
     Ok(([(header::ETAG, format!("\"{revision}\""))], Json(shown)).into_response())
 }
 
-async fn remove(State(api): State<Api>, Path(id): Path<String>) -> Result<Success, Failure> {
+async fn remove(api: Authorized, Path(id): Path<String>) -> Result<Success, Failure> {
     api.engine
         .submit(Order::RemoveApplication(parse_id(&id)?))
         .await?;
@@ -144,7 +145,7 @@ struct DeployQuery {
 }
 
 async fn deploy(
-    State(api): State<Api>,
+    api: Authorized,
     Path((id, policy)): Path<(String, String)>,
     Query(query): Query<DeployQuery>,
 ) -> Result<Success, Failure> {
@@ -167,7 +168,7 @@ async fn deploy(
 }
 
 /// Asks the server of each repository that real members would fetch from; simulated members fetch nothing.
-async fn repositories_answer(api: &Api, id: &ApplicationId, policy: &PolicyId) -> Result<(), Failure> {
+async fn repositories_answer(api: &Authorized, id: &ApplicationId, policy: &PolicyId) -> Result<(), Failure> {
     let repositories = api.engine.read(|world, _, _| {
         let (Some(state), Some(policy)) =
             (world.applications.get(id), world.application_policies.get(policy))
@@ -228,7 +229,7 @@ struct UndeployQuery {
 }
 
 async fn undeploy(
-    State(api): State<Api>,
+    api: Authorized,
     Path(id): Path<String>,
     Query(query): Query<UndeployQuery>,
 ) -> Result<Success, Failure> {
@@ -244,13 +245,13 @@ async fn undeploy(
     ))
 }
 
-async fn runtime_document(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Value>, Failure> {
+async fn runtime_document(api: Authorized, Path(id): Path<String>) -> Result<Json<Value>, Failure> {
     let found = api.engine.read(|world, _, _| runtime::document(world, &id));
     found.map(Json).ok_or_else(|| unknown(&id))
 }
 
 async fn network_partitions(
-    State(api): State<Api>,
+    api: Authorized,
     Path(id): Path<String>,
 ) -> Result<Json<Vec<NetworkPartitionId>>, Failure> {
     let application = parse_id(&id)?;
@@ -260,10 +261,7 @@ async fn network_partitions(
     })
 }
 
-async fn access_points(
-    State(api): State<Api>,
-    Path(id): Path<String>,
-) -> Result<Json<Vec<AccessPoint>>, Failure> {
+async fn access_points(api: Authorized, Path(id): Path<String>) -> Result<Json<Vec<AccessPoint>>, Failure> {
     let application = parse_id(&id)?;
     api.engine.read(|world, _, _| {
         known(world, &application)?;

@@ -30,19 +30,48 @@ impl<S: Send + Sync> FromRequest<S> for Document {
     type Rejection = Failure;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Failure> {
-        let kind = request
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok());
-        let yaml = kind.is_some_and(|kind| kind.contains("yaml"));
+        let kind = request.headers().get(header::CONTENT_TYPE);
+        let kind = kind.map(|value| value.to_str().unwrap_or("?").to_owned());
         let bytes = bounded(request.into_body()).await?;
+        if bytes.is_empty() {
+            return Ok(Self(Value::Null));
+        }
+        let yaml = is_yaml(kind.as_deref())?;
         let text = std::str::from_utf8(&bytes).map_err(|_| Failure::body("the body is not UTF-8"))?;
         read(text, yaml).map(Self)
     }
 }
 
+/// Whether a body is YAML; without a word it is JSON.
+fn is_yaml(kind: Option<&str>) -> Result<bool, Failure> {
+    let kind = kind.unwrap_or("application/json");
+    let essence = kind
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    let (_, name) = essence.split_once('/').unwrap_or(("", &essence));
+    match name
+        .rsplit('+')
+        .next()
+        .unwrap_or_default()
+        .trim_start_matches("x-")
+    {
+        "json" => Ok(false),
+        "yaml" => Ok(true),
+        _ => {
+            let short: String = kind.chars().take(100).collect();
+            let text = format!(
+                "Content-Type: {short:?} is not read here; application/json and application/yaml are"
+            );
+            Err(Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text))
+        }
+    }
+}
+
 /// The whole body, if it is short enough.
-async fn bounded(body: Body) -> Result<Vec<u8>, Failure> {
+pub(crate) async fn bounded(body: Body) -> Result<Vec<u8>, Failure> {
     let mut chunks = body.into_data_stream();
     let (mut bytes, mut length) = (Vec::new(), 0_usize);
     let reading = async {
@@ -156,6 +185,29 @@ mod tests {
         );
         assert_eq!(read("a:\n  - 1\n", true).unwrap(), serde_json::json!({"a": [1]}));
         assert_eq!(read("  ", false).unwrap(), Value::Null);
+    }
+
+    #[test]
+    fn json_and_yaml_are_known_under_their_names() {
+        for json in [
+            None,
+            Some("application/json; charset=utf-8"),
+            Some("Application/problem+JSON"),
+        ] {
+            assert!(!is_yaml(json).unwrap(), "{json:?}");
+        }
+        for yaml in ["application/yaml", "text/x-yaml", "application/x-yaml"] {
+            assert!(is_yaml(Some(yaml)).unwrap(), "{yaml}");
+        }
+        for other in [
+            "",
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "application/jsonp",
+            "yaml,json",
+        ] {
+            assert!(is_yaml(Some(other)).is_err(), "{other}");
+        }
     }
 
     #[test]

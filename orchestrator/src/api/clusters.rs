@@ -2,7 +2,7 @@
 //!
 //! This file refuses to know how a cluster gets there.
 
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::routing::{get, post};
 use axum::{Extension, Json};
 use cartridge_orchestrator_plan::order::Order;
@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use super::body::Document;
 use super::figures::{ClusterFigures, Known};
 use super::reply::{Failure, Success};
-use super::{Api, Routes, runtime};
-use crate::auth::Principal;
+use super::{Routes, runtime};
+use crate::auth::{Authorized, Principal};
 
 pub(super) fn mount(routes: &mut Routes) {
     routes.add(Method::GET, "/cluster/{id}", get(stratos));
@@ -27,12 +27,12 @@ pub(super) fn mount(routes: &mut Routes) {
     routes.add(Method::POST, "/repo/notify", post(notify));
 }
 
-async fn stratos(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Value>, Failure> {
+async fn stratos(api: Authorized, Path(id): Path<String>) -> Result<Json<Value>, Failure> {
     let found = api.engine.read(|world, _, _| runtime::cluster(world, &id));
     found.map(Json).ok_or_else(|| unknown(&id))
 }
 
-async fn list(State(api): State<Api>) -> Json<Vec<ClusterFigures>> {
+async fn list(api: Authorized) -> Json<Vec<ClusterFigures>> {
     let now = api.engine.now();
     Json(api.engine.read(|world, seen, report| {
         Known {
@@ -45,11 +45,11 @@ async fn list(State(api): State<Api>) -> Json<Vec<ClusterFigures>> {
     }))
 }
 
-async fn one(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<ClusterFigures>, Failure> {
+async fn one(api: Authorized, Path(id): Path<String>) -> Result<Json<ClusterFigures>, Failure> {
     look(&api, &id).map(Json)
 }
 
-fn look(api: &Api, id: &str) -> Result<ClusterFigures, Failure> {
+fn look(api: &Authorized, id: &str) -> Result<ClusterFigures, Failure> {
     let now = api.engine.now();
     let found = api.engine.read(|world, seen, report| {
         world.clusters.get(id).map(|cluster| {
@@ -66,7 +66,7 @@ fn look(api: &Api, id: &str) -> Result<ClusterFigures, Failure> {
 }
 
 async fn scale(
-    State(api): State<Api>,
+    api: Authorized,
     Extension(who): Extension<Principal>,
     Path(id): Path<String>,
     Document(body): Document,
@@ -110,12 +110,15 @@ fn whole(value: &Value) -> Option<u32> {
 }
 
 async fn release(
-    State(api): State<Api>,
+    api: Authorized,
     Extension(who): Extension<Principal>,
     Path(id): Path<String>,
     Document(body): Document,
 ) -> Result<Success, Failure> {
     let cluster = parse(&id)?;
+    if !matches!(body["follow"], Value::Null | Value::Bool(_)) {
+        return Err(Failure::body("follow: must be true or false"));
+    }
     if body["follow"] == true {
         api.engine
             .submit(Order::Unpin {
@@ -147,7 +150,7 @@ async fn release(
 }
 
 async fn rollback(
-    State(api): State<Api>,
+    api: Authorized,
     Extension(who): Extension<Principal>,
     Path(id): Path<String>,
 ) -> Result<Success, Failure> {
@@ -163,7 +166,7 @@ async fn rollback(
     ))
 }
 
-async fn explain(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Value>, Failure> {
+async fn explain(api: Authorized, Path(id): Path<String>) -> Result<Json<Value>, Failure> {
     let figures = look(&api, &id)?;
     let paused = api.engine.read(|world, _, _| world.paused.clone());
     let text = match (&paused, &figures.decision) {
@@ -177,7 +180,7 @@ async fn explain(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<
 }
 
 /// Stratos's web hook: `{"repository": {"url": …}}`, and what GitHub, GitLab and Gitea send beside it.
-async fn notify(State(api): State<Api>, Document(body): Document) -> Result<Success, Failure> {
+async fn notify(api: Authorized, Document(body): Document) -> Result<Success, Failure> {
     let repository = &body["repository"];
     let fields = ["url", "clone_url", "git_http_url", "html_url", "ssh_url"];
     let mut urls: Vec<String> = fields

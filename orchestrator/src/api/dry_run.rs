@@ -5,22 +5,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Json;
-use axum::extract::State;
 use axum::routing::post;
 use cartridge_orchestrator_plan::blueprint::parse;
 use cartridge_orchestrator_plan::decide::{Scope, View, decide};
 use cartridge_orchestrator_plan::observe::Observations;
-use cartridge_orchestrator_plan::order::{Mode, Order, admit};
+use cartridge_orchestrator_plan::order::{Mode, Order, admit_as, outlook};
 use cartridge_orchestrator_plan::record::{Entry, Record};
 use cartridge_orchestrator_plan::world::World;
 use cartridge_protocol::Millis;
+use cartridge_protocol::tenant::TenantId;
 use http::Method;
 use serde_json::{Value, json};
 
 use super::body::Document;
 use super::reply::Failure;
 use super::resources::Shown;
-use super::{Api, Routes, resources, show, telling};
+use super::{Routes, resources, show, telling};
+use crate::auth::Authorized;
 
 /// Most documents at once.
 const MAX_DOCUMENTS: usize = 1000;
@@ -32,7 +33,7 @@ pub(super) fn mount(routes: &mut Routes) {
 }
 
 /// `{"documents": [{"collection": "cartridges", "document": {…}}, …]}`, each seeing what those before it would change.
-async fn diff(State(api): State<Api>, Document(body): Document) -> Result<Json<Value>, Failure> {
+async fn diff(api: Authorized, Document(body): Document) -> Result<Json<Value>, Failure> {
     let Some(documents) = body["documents"].as_array() else {
         return Err(Failure::body("documents: must be a list"));
     };
@@ -42,25 +43,35 @@ async fn diff(State(api): State<Api>, Document(body): Document) -> Result<Json<V
         )));
     }
     let now = api.engine.now();
+    let tenant = api.engine.who().tenant;
     api.engine.read(|world, seen, _| {
         let mut after = world.clone();
         let rows: Result<Vec<Value>, Failure> = documents
             .iter()
             .enumerate()
-            .map(|(i, one)| row(&mut after, one, i, now))
+            .map(|(i, one)| row(&mut after, tenant, one, i, now))
             .collect();
         let rows = rows?;
+        let mut plan = outlook(world, &after);
+        plan.truncate(MAX_TOLD);
+        let decisions = decisions(world, &after, seen, now);
         Ok(Json(
-            json!({"documents": rows, "decisions": decisions(world, &after, seen, now)}),
+            json!({"documents": rows, "plan": plan, "decisions": decisions}),
         ))
     })
 }
 
-fn row(after: &mut World, one: &Value, place: usize, now: Millis) -> Result<Value, Failure> {
+fn row(
+    after: &mut World,
+    tenant: TenantId,
+    one: &Value,
+    place: usize,
+    now: Millis,
+) -> Result<Value, Failure> {
     let collection = one["collection"].as_str().unwrap_or_default();
     let (id, order, show) = read(collection, &one["document"], place)?;
     let before = show(after, &id);
-    let records = admit(after, order)?;
+    let records = admit_as(after, tenant, order)?;
     apply(after, records, now)?;
     let mut changes = Vec::new();
     let then = show(after, &id).unwrap_or_default();

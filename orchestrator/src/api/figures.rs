@@ -203,7 +203,7 @@ impl Known<'_> {
             ports: member
                 .instance
                 .as_ref()
-                .map(|i| i.ports.clone())
+                .map(|i| i.ports.to_map())
                 .unwrap_or_default(),
             instance: member.instance.as_ref().map(|i| i.name.clone()),
             load_average: heard.and_then(|o| o.load.last()).map(|(_, value)| value),

@@ -2,7 +2,7 @@
 //!
 //! This file refuses to know how a member is replaced.
 
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::routing::{get, post};
 use axum::{Extension, Json};
 use cartridge_orchestrator_plan::order::Order;
@@ -10,10 +10,10 @@ use cartridge_protocol::MemberId;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use super::Routes;
 use super::figures::{Known, MemberFigures};
 use super::reply::{Failure, Success};
-use super::{Api, Routes};
-use crate::auth::Principal;
+use crate::auth::{Authorized, Principal};
 
 pub(super) fn mount(routes: &mut Routes) {
     routes.add(Method::GET, "/members", get(list));
@@ -21,7 +21,7 @@ pub(super) fn mount(routes: &mut Routes) {
     routes.add(Method::POST, "/members/{id}/drain", post(drain));
 }
 
-async fn list(State(api): State<Api>) -> Json<Vec<MemberFigures>> {
+async fn list(api: Authorized) -> Json<Vec<MemberFigures>> {
     let now = api.engine.now();
     Json(api.engine.read(|world, seen, report| {
         Known {
@@ -35,7 +35,7 @@ async fn list(State(api): State<Api>) -> Json<Vec<MemberFigures>> {
 }
 
 /// The figures, the newest sample and what its agent noticed.
-async fn describe(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Value>, Failure> {
+async fn describe(api: Authorized, Path(id): Path<String>) -> Result<Json<Value>, Failure> {
     let now = api.engine.now();
     let found = api.engine.read(|world, seen, report| {
         let member = world.members.get(id.as_str())?;
@@ -66,7 +66,7 @@ async fn describe(State(api): State<Api>, Path(id): Path<String>) -> Result<Json
 }
 
 async fn drain(
-    State(api): State<Api>,
+    api: Authorized,
     Extension(who): Extension<Principal>,
     Path(id): Path<String>,
 ) -> Result<Success, Failure> {

@@ -1,25 +1,30 @@
 //! The HTTP API: Stratos's REST table at `/api` and `/api/v4.1`, what Stratos had no words for, and the dashboard.
 //!
 //! ```text
-//! request -> guard (credentials, role of the route) -> handler -> Engine::submit / Engine::read -> answer
+//! request -> guard (credentials, role, tenant) -> handler -> Authorized: Sight::submit / Sight::read -> answer
 //! ```
 //!
 //! This file refuses to know what an order means.
 
 mod applications;
-mod body;
+pub(crate) mod body;
 mod clusters;
 mod dry_run;
 pub mod figures;
+mod kubernetes;
 mod members;
+mod mock;
+pub mod openapi;
 mod reach;
 pub mod reply;
 mod resources;
 mod runtime;
 mod server;
+mod sharing;
 mod show;
 mod stream;
 pub mod telling;
+mod tenants;
 mod users;
 
 pub use server::figures as server_figures;
@@ -30,34 +35,21 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::MethodRouter;
 use http::Method;
 
-use crate::auth::{Auth, Guard, guard, roles};
+use crate::auth::{Api, Auth, Guard, guard, roles};
 use crate::dashboard::{self, Dashboard};
 use crate::engine::Engine;
 
 /// Where the API is mounted.
 const MOUNTS: [&str; 2] = ["/api", "/api/v4.1"];
 
-/// What handlers share.
-#[derive(Clone)]
-pub struct Api {
-    /// Orders in, facts out.
-    pub engine: Engine,
-    /// What the dashboard keeps.
-    pub dashboard: Dashboard,
-    /// Who may come in.
-    pub auth: Auth,
-}
-
 /// All routes. Call it inside the runtime: the dashboard samples in the background until the router is dropped.
 pub fn router(engine: Engine, auth: Auth) -> Router {
-    let api = Api {
-        dashboard: Dashboard::start(engine.clone()),
-        engine,
-        auth: auth.clone(),
-    };
-    let mut routes = Routes::new(auth);
+    auth.ask_of_tenants(&engine);
+    let api = Api::new(engine.clone(), Dashboard::start(engine), auth);
+    let mut routes = Routes::new(api.clone());
     mount(&mut routes);
-    routes.router.fallback(server::unknown).with_state(api)
+    let router = routes.router.method_not_allowed_fallback(server::not_so);
+    router.fallback(server::unknown).with_state(api)
 }
 
 fn mount(routes: &mut Routes) {
@@ -68,28 +60,33 @@ fn mount(routes: &mut Routes) {
     routes.outside(Method::GET, "/dashboard/app.js", get(dashboard::script));
     routes.outside(Method::GET, "/dashboard/style.css", get(dashboard::style));
     routes.outside(Method::GET, "/dashboard/stream", get(dashboard::stream));
+    openapi::mount(routes);
     server::mount(routes);
     resources::mount(routes);
+    kubernetes::mount(routes);
     applications::mount(routes);
     clusters::mount(routes);
     dry_run::mount(routes);
+    tenants::mount(routes);
     users::mount(routes);
     members::mount(routes);
     stream::mount(routes);
+    sharing::mount(routes);
+    mock::mount(routes);
 }
 
 /// Collects routes; each is guarded by the row that the roles' table has for it.
 pub(crate) struct Routes {
     router: Router<Api>,
-    auth: Auth,
+    api: Api,
     registered: Vec<(Method, String)>,
 }
 
 impl Routes {
-    fn new(auth: Auth) -> Self {
+    fn new(api: Api) -> Self {
         Self {
             router: Router::new(),
-            auth,
+            api,
             registered: Vec::new(),
         }
     }
@@ -104,7 +101,7 @@ impl Routes {
     }
 
     /// A route of its own.
-    fn outside(&mut self, method: Method, route: &str, handler: MethodRouter<Api>) {
+    pub(crate) fn outside(&mut self, method: Method, route: &str, handler: MethodRouter<Api>) {
         let guarded = self.guarded(&method, route, handler);
         let router = std::mem::take(&mut self.router);
         self.router = router.route(route, guarded);
@@ -113,7 +110,7 @@ impl Routes {
     fn guarded(&mut self, method: &Method, route: &str, handler: MethodRouter<Api>) -> MethodRouter<Api> {
         self.registered.push((method.clone(), route.to_owned()));
         let check = Guard {
-            auth: self.auth.clone(),
+            api: self.api.clone(),
             access: roles::access(method, route),
         };
         handler.route_layer(from_fn_with_state(check, guard))

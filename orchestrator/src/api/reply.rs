@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use cartridge_orchestrator_plan::blueprint::parse::Faults;
 use cartridge_orchestrator_plan::order::{Code, Refusal};
 use http::StatusCode;
+use http::header;
 use serde_json::{Value, json};
 
 use crate::engine::SubmitError;
@@ -85,6 +86,7 @@ impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         let status = match refusal.code {
             Code::Invalid | Code::InUse => StatusCode::BAD_REQUEST,
+            Code::Forbidden => StatusCode::FORBIDDEN,
             Code::NotFound => StatusCode::NOT_FOUND,
             Code::Conflict => StatusCode::CONFLICT,
         };
@@ -110,6 +112,22 @@ impl From<JournalError> for Failure {
     fn from(fault: JournalError) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, fault.to_string())
     }
+}
+
+/// Longest refusal in plain words, bytes.
+const MAX_WORDS: usize = 4096;
+
+/// The framework refuses paths and queries that it cannot read in plain words: they get the shape of all refusals.
+pub async fn in_shape(response: Response, head: bool) -> Response {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let plain = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    if !response.status().is_client_error() || !plain || head {
+        return response;
+    }
+    let status = response.status();
+    let words = axum::body::to_bytes(response.into_body(), MAX_WORDS).await;
+    let words = String::from_utf8_lossy(&words.unwrap_or_default()).into_owned();
+    Failure::new(status, words).into_response()
 }
 
 impl IntoResponse for Failure {

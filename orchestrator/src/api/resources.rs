@@ -3,7 +3,7 @@
 //! This file refuses to know what is valid: parsing and `admit` say so.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, get, post, put};
 use cartridge_orchestrator_plan::blueprint::{Cartridge, parse};
@@ -16,7 +16,8 @@ use serde_json::Value;
 
 use super::body::Document;
 use super::reply::{Failure, Success};
-use super::{Api, Routes, show};
+use super::{Routes, show};
+use crate::auth::Authorized;
 
 /// A document and what shall become of it: its id and the order.
 pub(super) type Reader = fn(&Value, Mode) -> Result<(String, Order), Failure>;
@@ -188,7 +189,7 @@ pub(super) fn mount(routes: &mut Routes) {
         routes.add(
             Method::POST,
             resource.collection,
-            post(async move |State(api): State<Api>, Document(body): Document| {
+            post(async move |api: Authorized, Document(body): Document| {
                 resource.submit(&api, &body, Mode::Add).await
             }),
         );
@@ -196,7 +197,7 @@ pub(super) fn mount(routes: &mut Routes) {
             Method::PUT,
             resource.collection,
             put(
-                async move |State(api): State<Api>,
+                async move |api: Authorized,
                             Query(query): Query<PutQuery>,
                             headers: HeaderMap,
                             Document(body): Document| {
@@ -211,21 +212,17 @@ pub(super) fn mount(routes: &mut Routes) {
         routes.add(
             Method::GET,
             resource.collection,
-            get(async move |State(api): State<Api>| {
-                Json(api.engine.read(|world, _, _| (resource.list)(world)))
-            }),
+            get(async move |api: Authorized| Json(api.engine.read(|world, _, _| (resource.list)(world)))),
         );
         routes.add(
             Method::GET,
             &one,
-            get(async move |State(api): State<Api>, Path(id): Path<String>| resource.find(&api, &id)),
+            get(async move |api: Authorized, Path(id): Path<String>| resource.find(&api, &id)),
         );
         routes.add(
             Method::DELETE,
             &one,
-            delete(async move |State(api): State<Api>, Path(id): Path<String>| {
-                resource.remove(&api, &id).await
-            }),
+            delete(async move |api: Authorized, Path(id): Path<String>| resource.remove(&api, &id).await),
         );
     }
     routes.add(Method::GET, "/cartridges/filter/{filter}", get(filter));
@@ -233,7 +230,7 @@ pub(super) fn mount(routes: &mut Routes) {
 }
 
 impl Resource {
-    async fn submit(self, api: &Api, body: &Value, mode: Mode) -> Result<Success, Failure> {
+    async fn submit(self, api: &Authorized, body: &Value, mode: Mode) -> Result<Success, Failure> {
         let (id, order) = (self.put)(body, mode)?;
         api.engine.submit(order).await?;
         Ok(match mode {
@@ -245,7 +242,7 @@ impl Resource {
         })
     }
 
-    fn find(self, api: &Api, id: &str) -> Result<Response, Failure> {
+    fn find(self, api: &Authorized, id: &str) -> Result<Response, Failure> {
         let found = api
             .engine
             .read(|world, _, _| (self.one)(world, id).zip((self.mark)(world, id)));
@@ -254,7 +251,7 @@ impl Resource {
         Ok((tag, Json(shown)).into_response())
     }
 
-    async fn remove(self, api: &Api, id: &str) -> Result<Success, Failure> {
+    async fn remove(self, api: &Authorized, id: &str) -> Result<Success, Failure> {
         let order = (self.remove)(id).ok_or_else(|| Failure::unknown(self.name, id))?;
         api.engine.submit(order).await?;
         Ok(Success::new(
@@ -265,7 +262,7 @@ impl Resource {
 }
 
 /// `If-Match: "0123456789abcdef"`: only if it still is what an `ETag` was given for.
-fn read_before(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
+pub(super) fn read_before(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
     let Some(value) = headers.get(header::IF_MATCH) else {
         return Ok(None);
     };
@@ -290,7 +287,7 @@ struct FilterQuery {
 
 /// Stratos's filters of the list of cartridges.
 async fn filter(
-    State(api): State<Api>,
+    api: Authorized,
     Path(filter): Path<String>,
     Query(query): Query<FilterQuery>,
 ) -> Result<Json<Vec<Value>>, Failure> {
@@ -303,7 +300,7 @@ async fn filter(
 
 /// One cartridge, if a filter keeps it.
 async fn filter_one(
-    State(api): State<Api>,
+    api: Authorized,
     Path((id, filter)): Path<(String, String)>,
     Query(query): Query<FilterQuery>,
 ) -> Result<Json<Value>, Failure> {

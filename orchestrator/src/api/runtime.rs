@@ -36,13 +36,15 @@ pub fn document(world: &World, id: &str) -> Option<Value> {
         ApplicationStatus::Deployed { .. } => "Deployed",
         ApplicationStatus::Undeploying { .. } => "Undeploying",
     };
+    let tenant = world.tenants.get(&state.blueprint.tenant);
+    let admin = tenant.map_or("admin", |tenant| tenant.admin.as_str());
     Some(json!({
         "id": application,
         "name": state.blueprint.name,
         "description": state.blueprint.description,
         "status": status,
-        "tenantDomain": "carbon.super",
-        "tenantAdminUsername": "admin",
+        "tenantDomain": world.domain_of(state.blueprint.tenant),
+        "tenantAdminUsername": admin,
         "applicationInstances": instances,
     }))
 }
@@ -237,7 +239,7 @@ fn member_row(cluster: &Cluster, member: &Member, instance: &str) -> Value {
     let ports: Vec<Value> = member
         .instance
         .iter()
-        .flat_map(|instance| &instance.ports)
+        .flat_map(|instance| instance.ports.iter())
         .map(|(name, port)| json!({"name": name, "value": port}))
         .collect();
     json!({

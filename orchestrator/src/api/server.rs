@@ -4,27 +4,27 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json};
 use cartridge_orchestrator_plan::decide::Report;
 use cartridge_orchestrator_plan::order::Order;
 use cartridge_orchestrator_plan::world::{MemberPhase, World};
-use http::{Method, StatusCode, Uri, header};
+use http::{HeaderValue, Method, StatusCode, Uri, header};
 use serde_json::{Value, json};
 
+use super::Routes;
 use super::body::Document;
 use super::figures::phase_of;
 use super::reply::{Failure, Success};
-use super::{Api, Routes};
-use crate::auth::Principal;
+use crate::auth::{Authorized, BySession, Principal, session};
 use crate::engine::stats::HistogramReading;
 use crate::metrics;
 
 pub(super) fn mount(routes: &mut Routes) {
     routes.add(Method::GET, "/init", get(init));
     routes.add(Method::GET, "/session", get(session));
+    routes.add(Method::GET, "/auth/cookie", get(cookie));
     routes.add(Method::GET, "/iaasProviders", get(providers));
     routes.add(Method::GET, "/status", get(status));
     routes.add(Method::POST, "/pause", post(pause));
@@ -36,7 +36,7 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-pub(super) async fn metrics(State(api): State<Api>) -> Response {
+pub(super) async fn metrics(api: Authorized) -> Response {
     let kind = [(
         header::CONTENT_TYPE,
         "application/openmetrics-text; version=1.0.0; charset=utf-8",
@@ -44,11 +44,25 @@ pub(super) async fn metrics(State(api): State<Api>) -> Response {
     (kind, metrics::text(&api.engine)).into_response()
 }
 
+/// What Stratos 4.0 had is gone for good.
+const GONE: &str = "/api/v4.0";
+
 pub(super) async fn unknown(method: Method, uri: Uri) -> Failure {
+    let gone = uri.path().strip_prefix(GONE);
+    if gone.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+        let text = "the API of Stratos 4.0 is gone; use /api/v4.1 or /api";
+        return Failure::new(StatusCode::GONE, text);
+    }
     Failure::new(
         StatusCode::NOT_FOUND,
         format!("there is no {method} {}", uri.path()),
     )
+}
+
+/// The route is there, but not for this method.
+pub(super) async fn not_so(method: Method, uri: Uri) -> Failure {
+    let text = format!("{method} does not go with {}", uri.path());
+    Failure::new(StatusCode::METHOD_NOT_ALLOWED, text)
 }
 
 async fn init() -> Success {
@@ -62,11 +76,39 @@ async fn session(Extension(who): Extension<Principal>) -> Success {
     )
 }
 
+/// Credentials for a cookie that stands for them for a while. A session opens no session: else one that was stolen
+/// would last for ever.
+async fn cookie(
+    api: Authorized,
+    Extension(who): Extension<Principal>,
+    session: Option<Extension<BySession>>,
+) -> Result<Response, Failure> {
+    if session.is_some() {
+        let text = "a session opens no other session; show the credentials";
+        return Err(Failure::new(StatusCode::FORBIDDEN, text));
+    }
+    let opened = api
+        .auth
+        .open_session(&who)
+        .map_err(|fault| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, fault.to_string()))?;
+    let opened =
+        opened.ok_or_else(|| Failure::new(StatusCode::UNAUTHORIZED, "who you are changed just now"))?;
+    let cookie = HeaderValue::try_from(session::header(&opened))
+        .map_err(|_| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "the session cannot be named"))?;
+    let text = format!("{} is known for {} s", who.name, session::LIFE.as_secs());
+    let answer = Success::new(StatusCode::OK, text);
+    let headers = [
+        (header::SET_COOKIE, cookie),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    Ok((headers, answer).into_response())
+}
+
 async fn providers() -> Json<Value> {
     Json(json!([{"name": "mock", "className": ""}, {"name": "process", "className": ""}]))
 }
 
-async fn status(State(api): State<Api>) -> Json<Value> {
+async fn status(api: Authorized) -> Json<Value> {
     let mut shown = api.engine.read(|world, _, report| figures(world, report));
     shown["orphans"] = json!(api.engine.orphans());
     let stats = api.engine.stats();
@@ -121,16 +163,22 @@ pub fn figures(world: &World, report: &Report) -> Value {
 }
 
 async fn pause(
-    State(api): State<Api>,
+    api: Authorized,
     Extension(who): Extension<Principal>,
     Document(body): Document,
 ) -> Result<Success, Failure> {
-    let reason = body["reason"]
-        .as_str()
-        .filter(|text| !text.trim().is_empty())
-        .unwrap_or("ordered");
-    if reason.len() > 1000 {
-        return Err(Failure::body("reason: longer than 1000 bytes"));
+    let reason = match (&body, &body["reason"]) {
+        (Value::Null, _) | (Value::Object(_), Value::Null) => "ordered",
+        (Value::Object(_), Value::String(text)) if text.trim().is_empty() => "ordered",
+        (Value::Object(_), Value::String(text)) => text,
+        (Value::Object(_), other) => {
+            let shown: String = other.to_string().chars().take(60).collect();
+            return Err(Failure::body(format!("reason: must be a text, got {shown}")));
+        }
+        _ => return Err(Failure::body("document: must be an object")),
+    };
+    if reason.chars().count() > 1000 {
+        return Err(Failure::body("reason: longer than 1000 characters"));
     }
     api.engine
         .submit(Order::Pause {
@@ -141,7 +189,7 @@ async fn pause(
     Ok(Success::new(StatusCode::OK, "automation is paused"))
 }
 
-async fn resume(State(api): State<Api>, Extension(who): Extension<Principal>) -> Result<Success, Failure> {
+async fn resume(api: Authorized, Extension(who): Extension<Principal>) -> Result<Success, Failure> {
     api.engine.submit(Order::Resume { by: who.name }).await?;
     Ok(Success::new(StatusCode::OK, "automation works again"))
 }

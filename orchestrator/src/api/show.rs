@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use cartridge_orchestrator_plan::blueprint::{
     Application, ApplicationPolicy, AutoscalingPolicy, Cartridge, CartridgeGroup, Dependencies,
-    DeploymentPolicy, Group, NetworkPartition, Repository, Subscription,
+    DeploymentPolicy, Group, KubernetesCluster, KubernetesHost, NetworkPartition, Repository, Subscription,
 };
 use cartridge_orchestrator_plan::world::{ApplicationState, ApplicationStatus};
 use serde_json::{Value, json};
@@ -112,6 +112,36 @@ pub fn network_partition(one: &NetworkPartition) -> Value {
         "partitions": partitions,
         "properties": properties(&one.properties),
     })
+}
+
+/// A Kubernetes cluster. Of properties with secret names only the names are shown; put without a value, they stay.
+pub fn kubernetes_cluster(one: &KubernetesCluster) -> Value {
+    let mut property = properties(&one.property);
+    property.extend(one.sealed.keys().map(|name| json!({"name": name})));
+    json!({
+        "clusterId": one.cluster_id,
+        "description": one.description,
+        "kubernetesMaster": kubernetes_host(&one.kubernetes_master),
+        "kubernetesHosts": one.kubernetes_hosts.iter().map(kubernetes_host).collect::<Vec<_>>(),
+        "portRange": one.port_range,
+        "property": property,
+    })
+}
+
+/// One of its machines.
+pub fn kubernetes_host(one: &KubernetesHost) -> Value {
+    let mut shown = json!({
+        "hostId": one.host_id,
+        "privateIPAddress": one.private_address,
+        "property": properties(&one.property),
+    });
+    if let Some(hostname) = &one.hostname {
+        shown["hostname"] = json!(hostname);
+    }
+    if let Some(address) = &one.public_address {
+        shown["publicIPAddress"] = json!(address);
+    }
+    shown
 }
 
 /// A blueprint and where it stands.

@@ -4,30 +4,27 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query};
 use axum::response::sse::{Event as Frame, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use cartridge_orchestrator_plan::record::Entry;
 use cartridge_protocol::link::LogLine;
 use cartridge_protocol::{ApplicationId, MemberId};
 use futures_util::StreamExt as _;
 use futures_util::stream::unfold;
 use http::Method;
 use serde::{Deserialize, Serialize};
-use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
+use super::Routes;
 use super::members::unknown;
 use super::reply::Failure;
-use super::telling::{Event, tell};
-use super::{Api, Routes};
-use crate::engine::{Engine, FromMember};
+use super::telling::Event;
+use crate::auth::{Authorized, LinesOf, News, Sight};
 
 /// Entries read from the journal at a time.
 const PAGE: usize = 500;
@@ -55,16 +52,16 @@ struct EventsQuery {
 }
 
 /// The newest events, oldest first; none where the journal cannot be read.
-pub(crate) async fn newest_events(engine: &Engine, most: usize) -> Vec<Event> {
+pub(crate) async fn newest_events(engine: &Sight, most: usize) -> Vec<Event> {
     match last(engine, None, most).await {
         Ok(begin) => list(engine, begin, None, most).await.unwrap_or_default(),
         Err(_) => Vec::new(),
     }
 }
 
-async fn events(State(api): State<Api>, Query(query): Query<EventsQuery>) -> Result<Response, Failure> {
+async fn events(api: Authorized, Query(query): Query<EventsQuery>) -> Result<Response, Failure> {
     // Subscribed before reading, so that nothing falls between.
-    let live = api.engine.subscribe();
+    let live = api.engine.news();
     let wanted = query.application;
     let begin = match query.after {
         Some(after) => Begin {
@@ -110,7 +107,7 @@ async fn events(State(api): State<Api>, Query(query): Query<EventsQuery>) -> Res
 }
 
 /// An application of which nothing is told must exist at least.
-fn known(engine: &Engine, wanted: Option<&str>) -> Result<(), Failure> {
+fn known(engine: &Sight, wanted: Option<&str>) -> Result<(), Failure> {
     let Some(wanted) = wanted else { return Ok(()) };
     let exists = |id: &ApplicationId| engine.read(|world, _, _| world.applications.contains_key(id));
     match ApplicationId::new(wanted) {
@@ -126,7 +123,7 @@ struct Begin {
 }
 
 /// The last `most` events.
-async fn last(engine: &Engine, wanted: Option<&str>, most: usize) -> Result<Begin, Failure> {
+async fn last(engine: &Sight, wanted: Option<&str>, most: usize) -> Result<Begin, Failure> {
     let newest = engine.read(|world, _, _| world.seq);
     let mut ready = VecDeque::new();
     let mut upper = newest;
@@ -138,13 +135,10 @@ async fn last(engine: &Engine, wanted: Option<&str>, most: usize) -> Result<Begi
     while ready.len() < most && upper > lowest {
         let lower = upper.saturating_sub(PAGE as u64).max(lowest);
         let page = engine
-            .entries(lower, usize::try_from(upper - lower).unwrap_or(PAGE))
+            .page(lower, usize::try_from(upper - lower).unwrap_or(PAGE))
             .await?;
-        for event in told(engine, &page, wanted)
-            .into_iter()
-            .rev()
-            .take(most - ready.len())
-        {
+        let wanted = page.told.into_iter().filter(|event| concerns(event, wanted));
+        for event in wanted.rev().take(most - ready.len()) {
             ready.push_front(event);
         }
         upper = lower;
@@ -154,7 +148,7 @@ async fn last(engine: &Engine, wanted: Option<&str>, most: usize) -> Result<Begi
 
 /// `begin` and what follows, at most `most`.
 async fn list(
-    engine: &Engine,
+    engine: &Sight,
     begin: Begin,
     wanted: Option<&str>,
     most: usize,
@@ -162,21 +156,13 @@ async fn list(
     let mut all: Vec<Event> = begin.ready.into();
     let mut after = begin.after;
     while all.len() < most {
-        let page = engine.entries(after, PAGE).await?;
-        let Some(newest) = page.last() else { break };
-        after = newest.seq;
-        all.extend(told(engine, &page, wanted));
+        let page = engine.page(after, PAGE).await?;
+        let Some(newest) = page.newest else { break };
+        after = newest;
+        all.extend(page.told.into_iter().filter(|event| concerns(event, wanted)));
     }
     all.truncate(most);
     Ok(all)
-}
-
-fn told(engine: &Engine, page: &[Entry], wanted: Option<&str>) -> Vec<Event> {
-    let events = engine.read(|world, _, _| page.iter().map(|entry| tell(entry, world)).collect::<Vec<_>>());
-    events
-        .into_iter()
-        .filter(|event| concerns(event, wanted))
-        .collect()
 }
 
 fn concerns(event: &Event, wanted: Option<&str>) -> bool {
@@ -186,8 +172,8 @@ fn concerns(event: &Event, wanted: Option<&str>) -> bool {
 /// Everything after a position: from the journal until that is exhausted, then live; from the journal again if this
 /// reader was too slow.
 struct Tail {
-    engine: Engine,
-    live: Receiver<Arc<Entry>>,
+    engine: Sight,
+    live: News,
     after: u64,
     ready: VecDeque<Event>,
     wanted: Option<String>,
@@ -209,24 +195,24 @@ impl Tail {
     }
 
     async fn read_page(&mut self) -> Option<()> {
-        let page = self.engine.entries(self.after, PAGE).await.ok()?;
-        match page.last() {
-            Some(newest) => self.after = newest.seq,
+        let page = self.engine.page(self.after, PAGE).await.ok()?;
+        match page.newest {
+            Some(newest) => self.after = newest,
             None => self.caught_up = true,
         }
+        let wanted = self.wanted.as_deref();
         self.ready
-            .extend(told(&self.engine, &page, self.wanted.as_deref()));
+            .extend(page.told.into_iter().filter(|event| concerns(event, wanted)));
         Some(())
     }
 
     async fn listen(&mut self) -> Option<()> {
-        match self.live.recv().await {
-            Ok(entry) if entry.seq <= self.after => {}
-            Ok(entry) if entry.seq == self.after + 1 => {
-                self.after = entry.seq;
-                let event = self.engine.read(|world, _, _| tell(&entry, world));
+        match self.live.next().await {
+            Ok((seq, _)) if seq <= self.after => {}
+            Ok((seq, event)) if seq == self.after + 1 => {
+                self.after = seq;
                 self.ready
-                    .extend(Some(event).filter(|event| concerns(event, self.wanted.as_deref())));
+                    .extend(event.filter(|event| concerns(event, self.wanted.as_deref())));
             }
             // A gap: some were missed.
             Ok(_) | Err(RecvError::Lagged(_)) => self.caught_up = false,
@@ -261,12 +247,12 @@ impl<'a> From<&'a LogLine> for Line<'a> {
 }
 
 async fn logs(
-    State(api): State<Api>,
+    api: Authorized,
     Path(id): Path<String>,
     Query(query): Query<LogsQuery>,
 ) -> Result<Response, Failure> {
-    let live = api.engine.subscribe_logs();
     let member = MemberId::new(id.as_str()).map_err(|_| unknown(&id))?;
+    let live = api.engine.lines_of(&member);
     let mut kept = api.engine.all_logs(&member).await;
     if kept.is_empty() && !api.engine.read(|world, _, _| world.members.contains_key(&member)) {
         return Err(unknown(&id));
@@ -297,8 +283,8 @@ async fn logs(
 
 /// Lines of one member, life after life.
 struct LogTail {
-    engine: Engine,
-    live: Receiver<FromMember<LogLine>>,
+    engine: Sight,
+    live: LinesOf,
     member: MemberId,
     incarnation: Option<u64>,
     after: u64,
@@ -311,15 +297,14 @@ impl LogTail {
             if let Some(line) = self.ready.pop_front() {
                 return Some(line);
             }
-            let fresh = match self.live.recv().await {
-                Ok(fresh) if fresh.member == self.member => {
+            let fresh = match self.live.next().await {
+                Ok(fresh) => {
                     if self.incarnation.is_some_and(|life| life != fresh.incarnation) {
                         self.after = 0;
                     }
                     self.incarnation = Some(fresh.incarnation);
                     fresh.rows.to_vec()
                 }
-                Ok(_) => continue,
                 Err(RecvError::Lagged(_)) => self.engine.logs(&self.member, self.after),
                 Err(RecvError::Closed) => return None,
             };

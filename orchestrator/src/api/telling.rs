@@ -70,20 +70,7 @@ fn cluster_of(member: &str) -> Option<String> {
 }
 
 fn application_of(cluster: &str, world: &World) -> String {
-    if let Some(known) = world.clusters.get(cluster) {
-        return known.application.to_string();
-    }
-    let begins = |id: &&ApplicationId| {
-        cluster
-            .strip_prefix(id.as_str())
-            .is_some_and(|rest| rest.starts_with('.'))
-    };
-    let known = world
-        .applications
-        .keys()
-        .filter(begins)
-        .max_by_key(|id| id.as_str().len());
-    known.map_or_else(
+    world.application_of(cluster).map_or_else(
         || cluster.split('.').next().unwrap_or_default().to_owned(),
         ToString::to_string,
     )
@@ -94,6 +81,7 @@ pub fn text(record: &Record) -> String {
     installation(record)
         .or_else(|| resource(record))
         .or_else(|| application(record))
+        .or_else(|| values(record))
         .or_else(|| size(record))
         .or_else(|| groups(record))
         .or_else(|| member_before_service(record))
@@ -126,6 +114,11 @@ fn resource(record: &Record) -> Option<String> {
         Record::ApplicationPolicyRemoved { id } => format!("application policy {id} was removed"),
         Record::NetworkPartitionPut(one) => format!("network partition {} was put", one.id),
         Record::NetworkPartitionRemoved { id } => format!("network partition {id} was removed"),
+        Record::KubernetesClusterPut(one) => format!("Kubernetes cluster {} was put", one.cluster_id),
+        Record::KubernetesClusterRemoved { id } => format!("Kubernetes cluster {id} was removed"),
+        Record::TenantPut(one) => format!("tenant {} of {} was put", one.tenant_id, one.tenant_domain),
+        Record::TenantActivated { tenant } => format!("the users of tenant {tenant} may come in again"),
+        Record::TenantDeactivated { tenant } => format!("the users of tenant {tenant} are refused"),
         _ => return None,
     })
 }
@@ -163,6 +156,42 @@ fn application(record: &Record) -> Option<String> {
     })
 }
 
+/// Never what is shared: it may be secret.
+fn values(record: &Record) -> Option<String> {
+    let place = |application: &ApplicationId, alias: &Option<String>| match alias {
+        Some(alias) => format!("{application}: {alias}"),
+        None => application.to_string(),
+    };
+    Some(match record {
+        Record::ValuesShared {
+            application,
+            alias,
+            key,
+            values,
+            added,
+        } => {
+            let (who, count) = (place(application, alias), values.len());
+            let how = if *added { "more under" } else { "under" };
+            let noun = if count == 1 { "value" } else { "values" };
+            format!("{who} shares {count} {noun} {how} {key}")
+        }
+        Record::ValuesWithdrawn {
+            application,
+            alias,
+            key,
+            value,
+        } => {
+            let who = place(application, alias);
+            match (key, value) {
+                (Some(key), Some(_)) => format!("{who} shares a value under {key} no more"),
+                (Some(key), None) => format!("{who} shares nothing under {key} any more"),
+                (None, _) => format!("{who} shares nothing any more"),
+            }
+        }
+        _ => return None,
+    })
+}
+
 fn size(record: &Record) -> Option<String> {
     Some(match record {
         Record::BurstStarted {
@@ -195,6 +224,10 @@ fn size(record: &Record) -> Option<String> {
         } => {
             format!("{cluster} in {network_partition}: {from} -> {to} ({factor}): {reason}")
         }
+        Record::ClusterRenewed { cluster, reason } => {
+            format!("{cluster}: its members make way for new ones, one after another: {reason}")
+        }
+        Record::ClusterRetired { cluster } => format!("{cluster}: nothing is left of it"),
         Record::ClusterSizeOrdered {
             cluster,
             size: Some(size),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
+use axum::response::Response;
 use base64::Engine as _;
 use cartridge_orchestrator_plan::world::World;
 use http::{StatusCode, header};
@@ -22,7 +23,11 @@ use crate::journal::{Journal, Keep};
 use crate::provision::Provisioners;
 
 mod edits;
+mod faults;
+mod kubernetes;
 mod rights;
+mod sharing;
+mod ways_in;
 
 const SAMPLES: [(&str, &str); 4] = [
     (
@@ -60,6 +65,10 @@ impl Drop for Server {
 
 impl Server {
     fn start() -> Self {
+        Self::start_with(|_, _| {})
+    }
+
+    fn start_with(with: impl FnOnce(&Engine, &mut Provisioners)) -> Self {
         let data = tempfile::tempdir().unwrap();
         let made = ensure_admin(data.path(), |_| Ok(())).unwrap().unwrap();
         let keep = Keep {
@@ -85,7 +94,9 @@ impl Server {
             url: "https://127.0.0.1:1".into(),
             ca: data.path().join("ca.pem"),
         };
-        tokio::spawn(async move { own.run(waiting, Arc::new(Provisioners::default()), place).await });
+        let mut provisioners = Provisioners::default();
+        with(&engine, &mut provisioners);
+        tokio::spawn(async move { own.run(waiting, Arc::new(provisioners), place).await });
         let pair = format!("{}:{}", made.user, made.password.expose());
         let header = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair));
         let router = router(engine.clone(), Auth::open(data.path()).unwrap());
@@ -137,6 +148,10 @@ impl Server {
         let (status, headers) = (answer.status(), answer.headers().clone());
         let bytes = axum::body::to_bytes(answer.into_body(), 1 << 24).await.unwrap();
         let value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        let kind = headers.get(header::CONTENT_TYPE);
+        let kind = kind.map_or("", |kind| kind.to_str().unwrap());
+        let strays = openapi::conforms::strays(method, path, status.as_u16(), kind, &value);
+        assert_eq!(strays, None, "{value}");
         (status, headers, value)
     }
 
@@ -150,17 +165,25 @@ impl Server {
     }
 }
 
-#[test]
-fn every_route_has_a_row_in_the_table_of_roles() {
-    let data = tempfile::tempdir().unwrap();
-    ensure_admin(data.path(), |_| Ok(())).unwrap();
-    let mut routes = Routes::new(Auth::open(data.path()).unwrap());
+#[tokio::test]
+async fn every_route_has_a_row_in_the_table_of_roles_and_every_row_a_route() {
+    let server = Server::start();
+    let auth = Auth::open(server._data.path()).unwrap();
+    let dashboard = Dashboard::start(server.engine.clone());
+    let mut routes = Routes::new(Api::new(server.engine.clone(), dashboard, auth));
     mount(&mut routes);
     assert!(routes.registered.len() > 50);
     for (method, route) in &routes.registered {
         assert!(
             roles::access(method, route).is_some(),
             "{method} {route} has no row"
+        );
+    }
+    for (method, route, ..) in roles::TABLE {
+        let known = |(m, r): &(Method, String)| m.as_str() == *method && r == route;
+        assert!(
+            routes.registered.iter().any(known),
+            "{method} {route} is no route"
         );
     }
 }

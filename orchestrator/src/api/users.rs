@@ -1,18 +1,20 @@
-//! Users: who they are and what they may do. Passwords come in and never go out.
+//! Users of the caller's tenant: who they are and what they may do. Passwords come in and never go out.
 //!
 //! This file refuses to know how they are kept.
 
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::routing::{delete, get, post, put};
 use axum::{Extension, Json};
+use cartridge_orchestrator_plan::blueprint::parse;
 use cartridge_protocol::Secret;
+use cartridge_protocol::tenant::TenantId;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use super::Routes;
 use super::body::Document;
 use super::reply::{Failure, Success};
-use super::{Api, Routes};
-use crate::auth::{Change, NoChange, Principal, Role};
+use crate::auth::{Auth, Authorized, Change, NoChange, Principal, Role};
 
 /// Fields that Stratos's clients send; those that are not needed here are accepted and not kept.
 const KNOWN: [&str; 7] = [
@@ -24,10 +26,6 @@ const KNOWN: [&str; 7] = [
     "email",
     "profileName",
 ];
-/// Length of names and of passwords, in characters.
-const NAME: std::ops::RangeInclusive<usize> = 3..=64;
-const CREDENTIAL: std::ops::RangeInclusive<usize> = 6..=256;
-
 pub(super) fn mount(routes: &mut Routes) {
     routes.add(Method::POST, "/users", post(add));
     routes.add(Method::PUT, "/users", put(update));
@@ -35,15 +33,20 @@ pub(super) fn mount(routes: &mut Routes) {
     routes.add(Method::DELETE, "/users/{id}", delete(remove));
 }
 
-async fn list(State(api): State<Api>) -> Json<Vec<Value>> {
+async fn list(api: Authorized) -> Json<Vec<Value>> {
     let shown = |(name, role): (String, Role)| json!({"userName": name, "role": word(role)});
-    Json(api.auth.listed().into_iter().map(shown).collect())
+    let tenant = api.engine.who().tenant;
+    Json(api.auth.listed(tenant).into_iter().map(shown).collect())
 }
 
-async fn add(State(api): State<Api>, Document(body): Document) -> Result<Success, Failure> {
+async fn add(api: Authorized, Document(body): Document) -> Result<Success, Failure> {
     let name = name(&body)?;
     let role = role(&body)?.unwrap_or(Role::Viewer);
     let credential = credential(&body)?.ok_or_else(|| Failure::body("credential: is required"))?;
+    if api.engine.who().tenant.is_super() && api.auth.login(&name) != (TenantId::SUPER, &name) {
+        let text = format!("userName: {name:?} is how a user of another tenant logs in");
+        return Err(Failure::body(text));
+    }
     change(&api, &name, Change::Add(role, credential)).await?;
     Ok(Success::new(
         StatusCode::CREATED,
@@ -51,7 +54,7 @@ async fn add(State(api): State<Api>, Document(body): Document) -> Result<Success
     ))
 }
 
-async fn update(State(api): State<Api>, Document(body): Document) -> Result<Success, Failure> {
+async fn update(api: Authorized, Document(body): Document) -> Result<Success, Failure> {
     let name = name(&body)?;
     let wanted = Change::Update(role(&body)?, credential(&body)?);
     change(&api, &name, wanted).await?;
@@ -59,27 +62,37 @@ async fn update(State(api): State<Api>, Document(body): Document) -> Result<Succ
 }
 
 async fn remove(
-    State(api): State<Api>,
+    api: Authorized,
     Extension(who): Extension<Principal>,
     Path(name): Path<String>,
 ) -> Result<Success, Failure> {
-    if who.name == name {
+    if who.user == name {
         return Err(Failure::body(format!("{name} cannot remove themselves")));
     }
     change(&api, &name, Change::Remove).await?;
     Ok(Success::new(StatusCode::OK, format!("user {name} was removed")))
 }
 
-async fn change(api: &Api, name: &str, change: Change) -> Result<(), Failure> {
-    let (auth, name) = (api.auth.clone(), name.to_owned());
+async fn change(api: &Authorized, name: &str, change: Change) -> Result<(), Failure> {
+    change_of(&api.auth, api.engine.who().tenant, name, change).await
+}
+
+/// Changes one user of a tenant.
+pub(super) async fn change_of(
+    auth: &Auth,
+    tenant: TenantId,
+    name: &str,
+    change: Change,
+) -> Result<(), Failure> {
+    let (auth, name) = (auth.clone(), name.to_owned());
     // Hashing a password takes tens of milliseconds of one core.
-    let done = tokio::task::spawn_blocking(move || auth.change(&name, change)).await;
+    let done = tokio::task::spawn_blocking(move || auth.change(tenant, &name, change)).await;
     let gone = |_| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "the change broke off");
     done.map_err(gone)?.map_err(|fault| {
         let status = match fault {
             NoChange::Exists(_) => StatusCode::CONFLICT,
             NoChange::Unknown(_) => StatusCode::NOT_FOUND,
-            NoChange::LastAdmin(_) | NoChange::TooMany => StatusCode::BAD_REQUEST,
+            NoChange::LastAdmin(_) | NoChange::TooMany(_) => StatusCode::BAD_REQUEST,
             NoChange::Fault(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Failure::new(status, fault.to_string())
@@ -95,8 +108,7 @@ fn name(body: &Value) -> Result<String, Failure> {
         return Err(Failure::body(format!("unknown field {short:?}")));
     }
     let name = body["userName"].as_str().unwrap_or_default();
-    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '@');
-    if !NAME.contains(&name.len()) || !name.chars().all(fine) {
+    if !parse::is_user_name(name) {
         let text = "userName: must be 3 to 64 letters, digits, '.', '_', '-' or '@'";
         return Err(Failure::body(text));
     }
@@ -106,7 +118,7 @@ fn name(body: &Value) -> Result<String, Failure> {
 fn credential(body: &Value) -> Result<Option<Secret>, Failure> {
     match &body["credential"] {
         Value::Null => Ok(None),
-        Value::String(text) if CREDENTIAL.contains(&text.chars().count()) => {
+        Value::String(text) if parse::PASSWORD.contains(&text.chars().count()) => {
             Ok(Some(Secret::new(text.clone())))
         }
         _ => Err(Failure::body("credential: must be a text of 6 to 256 characters")),

@@ -1,31 +1,40 @@
-//! Who is calling, and what may they do: Basic and Bearer credentials, two roles, one table.
+//! Who is calling, and what may they do, with whose things: Basic and Bearer credentials, two roles, tenants, one table.
 //!
 //! ```text
-//! Authorization header -> Auth::verify -> Principal -> roles::required(method, route) -> allowed or 403
+//! Authorization header -> Auth::verify -> Principal -> roles::access(method, route) -> Authorized, or 401, 403, 404
 //! ```
 //!
 //! This module refuses to know what the routes do.
 
+mod authorized;
 mod backoff;
 mod guard;
 mod password;
 pub mod roles;
+pub mod session;
 mod store;
+pub mod web_hook;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use cartridge_protocol::Secret;
+use cartridge_protocol::tenant::TenantId;
+use cartridge_protocol::{Secret, TenantDomain};
 use tokio::sync::Semaphore;
 
+use crate::engine::Engine;
+
+pub use authorized::{Api, Authorized, LinesOf, News, Sight};
 pub use backoff::Backoff;
-pub use guard::{Guard, guard};
+pub use guard::{BySession, Deployment, Guard, guard};
 pub use roles::Role;
+use session::Sessions;
 pub use store::{AuthFault, Change, Credentials, NoChange, create_token, ensure_admin};
+use web_hook::WebHooks;
 
 /// Most verified headers remembered.
 const MAX_REMEMBERED: usize = 256;
@@ -37,8 +46,12 @@ const MAX_HEADER_BYTES: usize = 1024;
 /// Somebody whose credentials were right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
-    /// User name, or the token's owner.
+    /// User name, or the token's owner, within the tenant.
+    pub user: String,
+    /// The same, with the tenant's domain behind an `@` unless it is the super tenant: how they log in.
     pub name: String,
+    /// Whose user they are.
+    pub tenant: TenantId,
     /// What they may do.
     pub role: Role,
 }
@@ -50,6 +63,8 @@ pub enum Verdict {
     Known(Principal),
     /// There are none, or they are wrong.
     Unknown,
+    /// They are right, but the users of that tenant are refused.
+    Kept(String),
     /// Too many wrong ones came from there: ask again after so many seconds.
     Later(u64),
 }
@@ -63,10 +78,14 @@ struct Inner {
     users: RwLock<(Option<store::Version>, Arc<store::Users>)>,
     remembered: Mutex<Vec<([u8; 32], Principal)>>,
     backoff: Mutex<Backoff>,
+    sessions: Mutex<Sessions>,
+    hooks: WebHooks,
     checks: Semaphore,
     /// One edit of the file at a time.
     edits: Mutex<()>,
     began: Instant,
+    /// Who knows the tenants; without, there is the super tenant alone.
+    tenants: OnceLock<Engine>,
 }
 
 impl Auth {
@@ -80,15 +99,66 @@ impl Auth {
             users: RwLock::new((version, users)),
             remembered: Mutex::default(),
             backoff: Mutex::default(),
+            sessions: Mutex::default(),
+            hooks: WebHooks::new(data),
             checks: Semaphore::new(MAX_CHECKS),
             edits: Mutex::default(),
             began: Instant::now(),
+            tenants: OnceLock::new(),
         })))
+    }
+
+    /// From here on this one is asked which tenants there are.
+    pub fn ask_of_tenants(&self, engine: &Engine) {
+        // The first stays: there is one engine.
+        let _ = self.0.tenants.set(engine.clone());
     }
 
     /// Checks an `Authorization` header that came from `source`. A header that was right before is answered from
     /// memory, also while its source is in back-off: somebody else's mistakes on the same host lock nobody out.
     pub async fn verify(&self, header: Option<&str>, source: IpAddr) -> Verdict {
+        match self.recognise(header, source).await {
+            Verdict::Known(principal) => self.let_in(principal),
+            other => other,
+        }
+    }
+
+    /// Asked each time: credentials are remembered, whether a tenant is active is not.
+    fn let_in(&self, mut who: Principal) -> Verdict {
+        if who.tenant.is_super() {
+            return Verdict::Known(who);
+        }
+        let standing = self.0.tenants.get().and_then(|engine| {
+            engine.read(|world, _, _| {
+                let known = world.tenants.get(&who.tenant)?;
+                Some((known.tenant_domain.to_string(), known.active))
+            })
+        });
+        match standing {
+            Some((domain, true)) => {
+                who.name = format!("{}@{domain}", who.user);
+                Verdict::Known(who)
+            }
+            Some((domain, false)) => Verdict::Kept(format!("tenant {domain} is deactivated")),
+            None => Verdict::Kept(format!("there is no tenant {}", who.tenant)),
+        }
+    }
+
+    /// `user@domain` is a user of that tenant; without a tenant's domain it is one of the super tenant.
+    pub fn login<'a>(&self, login: &'a str) -> (TenantId, &'a str) {
+        let found = login.rsplit_once('@').and_then(|(user, domain)| {
+            let domain = domain.to_ascii_lowercase();
+            if domain == TenantDomain::SUPER {
+                return Some((TenantId::SUPER, user));
+            }
+            let engine = self.0.tenants.get()?;
+            let tenant = engine.read(|world, _, _| world.tenant_of_domain(&domain))?;
+            Some((tenant, user))
+        });
+        found.unwrap_or((TenantId::SUPER, login))
+    }
+
+    async fn recognise(&self, header: Option<&str>, source: IpAddr) -> Verdict {
         let Some(header) = header.filter(|h| h.len() <= MAX_HEADER_BYTES) else {
             return Verdict::Unknown;
         };
@@ -110,7 +180,7 @@ impl Auth {
             return Verdict::Later(wait.as_secs() + 1);
         }
         let users = self.users();
-        match check(&users, header).await {
+        match self.check(&users, header).await {
             Some(principal) => {
                 self.remember(digest, principal.clone(), &users);
                 self.backoff(|b| b.succeeded(source));
@@ -123,16 +193,40 @@ impl Auth {
         }
     }
 
-    /// Names and roles of all users.
-    pub fn listed(&self) -> Vec<(String, Role)> {
-        self.refresh();
-        self.users().listed()
+    /// Opens a session for somebody who just showed credentials; None: they are right no longer.
+    pub fn open_session(&self, principal: &Principal) -> Result<Option<Secret>, AuthFault> {
+        let (users, now) = (self.users(), self.0.began.elapsed());
+        if !users.knows(principal) {
+            return Ok(None);
+        }
+        let mut sessions = self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Some(sessions.open(principal.clone(), users, now)?))
     }
 
-    /// Changes one user; blocks for as long as hashing a password takes.
-    pub fn change(&self, name: &str, change: Change) -> Result<(), NoChange> {
+    /// Whose session a `Cookie` header names.
+    pub fn session(&self, header: &str) -> Option<Principal> {
+        let text = session::in_header(header)?;
+        self.refresh();
+        let (users, now) = (self.users(), self.0.began.elapsed());
+        let sessions = self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.find(text, &users, now)
+    }
+
+    /// Checks signed web hooks.
+    pub fn hooks(&self) -> &WebHooks {
+        &self.0.hooks
+    }
+
+    /// Names and roles of all users of a tenant.
+    pub fn listed(&self, tenant: TenantId) -> Vec<(String, Role)> {
+        self.refresh();
+        self.users().listed(tenant)
+    }
+
+    /// Changes one user of a tenant; blocks for as long as hashing a password takes.
+    pub fn change(&self, tenant: TenantId, name: &str, change: Change) -> Result<(), NoChange> {
         let _one_at_a_time = self.0.edits.lock().unwrap_or_else(PoisonError::into_inner);
-        store::change_user(&self.0.path, name, change)?;
+        store::change_user(&self.0.path, tenant, name, change)?;
         self.refresh();
         Ok(())
     }
@@ -184,23 +278,24 @@ impl Auth {
     fn backoff<T>(&self, act: impl FnOnce(&mut Backoff) -> T) -> T {
         act(&mut self.0.backoff.lock().unwrap_or_else(PoisonError::into_inner))
     }
-}
 
-async fn check(users: &Arc<store::Users>, header: &str) -> Option<Principal> {
-    let (scheme, rest) = header.split_once(' ')?;
-    if scheme.eq_ignore_ascii_case("bearer") {
-        return users.token(rest.trim());
+    async fn check(&self, users: &Arc<store::Users>, header: &str) -> Option<Principal> {
+        let (scheme, rest) = header.split_once(' ')?;
+        if scheme.eq_ignore_ascii_case("bearer") {
+            return users.token(rest.trim());
+        }
+        if !scheme.eq_ignore_ascii_case("basic") {
+            return None;
+        }
+        let decoded = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
+        let (login, secret) = decoded.split_once(':')?;
+        let (tenant, user) = self.login(login);
+        let (users, user, secret) = (Arc::clone(users), user.to_owned(), Secret::new(secret));
+        tokio::task::spawn_blocking(move || users.password(tenant, &user, &secret))
+            .await
+            .ok()
+            .flatten()
     }
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let decoded = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
-    let (user, secret) = decoded.split_once(':')?;
-    let (users, user, secret) = (Arc::clone(users), user.to_owned(), Secret::new(secret));
-    tokio::task::spawn_blocking(move || users.password(&user, &secret))
-        .await
-        .ok()
-        .flatten()
 }
 
 #[cfg(test)]
@@ -326,7 +421,7 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         ensure_admin(data.path(), |_| Ok(())).unwrap();
         let auth = Auth::open(data.path()).unwrap();
-        let token = create_token(data.path(), "ci", Role::Viewer).unwrap();
+        let token = create_token(data.path(), TenantId::SUPER, "ci", Role::Viewer).unwrap();
         let header = format!("Bearer {}", token.expose());
         let known = auth.verify(Some(&header), HERE).await;
         assert!(matches!(known, Verdict::Known(p) if p.name == "ci" && p.role == Role::Viewer));

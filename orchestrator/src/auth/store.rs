@@ -1,5 +1,5 @@
 //! Users and API tokens in `<data>/users.json`, readable by its owner alone. Passwords and tokens stand there as
-//! hashes only.
+//! hashes only. Each belongs to one tenant; a name is unique within its tenant.
 //!
 //! This file refuses to know how credentials arrive.
 
@@ -8,6 +8,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use cartridge_protocol::Secret;
+use cartridge_protocol::tenant::TenantId;
 use serde::{Deserialize, Serialize};
 
 use super::password::{Hashed, NoRandom, random_text, sha256_text};
@@ -81,6 +82,7 @@ pub fn ensure_admin(
     };
     let admin = User {
         name: made.user.clone(),
+        tenant: TenantId::SUPER,
         role: Role::Admin,
         password: Hashed::of(&made.password)?,
     };
@@ -93,15 +95,16 @@ pub fn ensure_admin(
     Ok(Some(made))
 }
 
-/// Creates an API token `cartridge_<id>_<secret>` for `owner`; it is shown once. A running server
+/// Creates an API token `cartridge_<id>_<secret>` for `owner` of a tenant; it is shown once. A running server
 /// notices it.
-pub fn create_token(data: &Path, owner: &str, role: Role) -> Result<Secret, AuthFault> {
+pub fn create_token(data: &Path, tenant: TenantId, owner: &str, role: Role) -> Result<Secret, AuthFault> {
     let path = path(data);
     let mut users = Users::read(&path)?;
     let (id, secret) = (random_text(8)?, random_text(40)?);
     users.tokens.push(Token {
         id: id.expose().to_owned(),
         owner: owner.to_owned(),
+        tenant,
         role,
         sha256: sha256_text(secret.expose()),
     });
@@ -122,6 +125,10 @@ pub enum Change {
     Update(Option<Role>, Option<Secret>),
     /// One fewer; its tokens go with it.
     Remove,
+    /// A tenant begins with this one: whoever the file names of an earlier tenant of this number, is none of its.
+    Found(Secret),
+    /// The administrator of a tenant has this password, whether there was such a user or not.
+    Restore(Secret),
 }
 
 /// Why a user stays as it is.
@@ -137,46 +144,68 @@ pub enum NoChange {
     #[error("{0:?} is the last administrator")]
     LastAdmin(String),
     /// There are too many.
-    #[error("there are {MAX_USERS} users; no more are accepted")]
-    TooMany,
+    #[error("there are {0} users; no more are accepted")]
+    TooMany(usize),
     /// The file.
     #[error(transparent)]
     Fault(#[from] AuthFault),
 }
 
-/// Most users.
+/// Most users of the super tenant.
 pub const MAX_USERS: usize = 1000;
+/// Most users of another tenant.
+pub const MAX_TENANT_USERS: usize = 100;
 
-/// Changes one user. Slow on purpose where a password is hashed.
-pub fn change_user(path: &Path, name: &str, change: Change) -> Result<(), NoChange> {
+const fn most(tenant: TenantId) -> usize {
+    if tenant.is_super() {
+        MAX_USERS
+    } else {
+        MAX_TENANT_USERS
+    }
+}
+
+/// Changes one user of a tenant. Slow on purpose where a password is hashed.
+pub fn change_user(path: &Path, tenant: TenantId, name: &str, change: Change) -> Result<(), NoChange> {
     let mut users = Users::read(path)?;
-    let known = users.users.iter().any(|user| user.name == name);
+    let known = users.find(tenant, name).is_some();
     match (&change, known) {
         (Change::Add(..), true) => return Err(NoChange::Exists(name.to_owned())),
         (Change::Update(..) | Change::Remove, false) => return Err(NoChange::Unknown(name.to_owned())),
-        (Change::Add(..), false) if users.users.len() >= MAX_USERS => return Err(NoChange::TooMany),
+        (Change::Add(..) | Change::Restore(_), false) if users.of(tenant).count() >= most(tenant) => {
+            return Err(NoChange::TooMany(most(tenant)));
+        }
         _ => {}
     }
     let hashed = |password: Secret| Hashed::of(&password).map_err(AuthFault::from);
     match change {
-        Change::Add(role, password) => users.put(name, Some(role), Some(hashed(password)?)),
+        Change::Add(role, password) => users.put(tenant, name, Some(role), Some(hashed(password)?)),
         Change::Update(role, password) => {
             let password = password.map(hashed).transpose()?;
-            users.put(name, role, password);
+            users.put(tenant, name, role, password);
         }
         Change::Remove => {
-            users.users.retain(|user| user.name != name);
-            users.tokens.retain(|token| token.owner != name);
+            users
+                .users
+                .retain(|user| user.tenant != tenant || user.name != name);
+            users
+                .tokens
+                .retain(|token| token.tenant != tenant || token.owner != name);
         }
+        Change::Found(password) => {
+            users.users.retain(|user| user.tenant != tenant);
+            users.tokens.retain(|token| token.tenant != tenant);
+            users.put(tenant, name, Some(Role::Admin), Some(hashed(password)?));
+        }
+        Change::Restore(password) => users.put(tenant, name, Some(Role::Admin), Some(hashed(password)?)),
     }
-    if !users.has_admin() {
+    if !users.has_admin(tenant) {
         return Err(NoChange::LastAdmin(name.to_owned()));
     }
     Ok(users.write(path)?)
 }
 
 /// All users and tokens.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Users {
     users: Vec<User>,
     #[serde(default)]
@@ -186,6 +215,9 @@ pub struct Users {
 #[derive(Clone, Serialize, Deserialize)]
 struct User {
     name: String,
+    /// Files of before there were tenants name none: the super tenant's.
+    #[serde(default, skip_serializing_if = "is_supers")]
+    tenant: TenantId,
     role: Role,
     password: Hashed,
 }
@@ -194,8 +226,15 @@ struct User {
 struct Token {
     id: String,
     owner: String,
+    #[serde(default, skip_serializing_if = "is_supers")]
+    tenant: TenantId,
     role: Role,
     sha256: String,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+const fn is_supers(tenant: &TenantId) -> bool {
+    tenant.is_super()
 }
 
 impl Users {
@@ -231,38 +270,59 @@ impl Users {
         std::fs::rename(&part, path).map_err(fault)
     }
 
-    /// Names and roles, in the order in which they were added.
-    pub fn listed(&self) -> Vec<(String, Role)> {
-        let row = |user: &User| (user.name.clone(), user.role);
-        self.users.iter().map(row).collect()
+    /// Names and roles of a tenant's users, in the order in which they were added.
+    pub fn listed(&self, tenant: TenantId) -> Vec<(String, Role)> {
+        self.of(tenant)
+            .map(|user| (user.name.clone(), user.role))
+            .collect()
+    }
+
+    fn of(&self, tenant: TenantId) -> impl Iterator<Item = &User> {
+        self.users.iter().filter(move |user| user.tenant == tenant)
+    }
+
+    fn find(&self, tenant: TenantId, name: &str) -> Option<&User> {
+        self.of(tenant).find(|user| user.name == name)
     }
 
     /// Adds one, or changes password and role of the one there is.
-    fn put(&mut self, name: &str, role: Option<Role>, password: Option<Hashed>) {
-        match self.users.iter_mut().find(|user| user.name == name) {
+    fn put(&mut self, tenant: TenantId, name: &str, role: Option<Role>, password: Option<Hashed>) {
+        let mut users = self.users.iter_mut();
+        match users.find(|user| user.tenant == tenant && user.name == name) {
             Some(user) => {
                 user.role = role.unwrap_or(user.role);
                 user.password = password.unwrap_or_else(|| user.password.clone());
             }
             None => self.users.extend(password.map(|password| User {
                 name: name.to_owned(),
+                tenant,
                 role: role.unwrap_or(Role::Viewer),
                 password,
             })),
         }
     }
 
-    fn has_admin(&self) -> bool {
-        self.users.iter().any(|user| user.role == Role::Admin)
+    /// Whether somebody of this name may do this still, by password or by token.
+    pub fn knows(&self, who: &Principal) -> bool {
+        let user = |user: &User| user.name == who.user && user.role == who.role;
+        let of_tenant = |token: &&Token| token.tenant == who.tenant;
+        let token = |token: &Token| token.owner == who.user && token.role == who.role;
+        self.of(who.tenant).any(user) || self.tokens.iter().filter(of_tenant).any(token)
     }
 
-    /// The user with this name, if the password is right. A name that does not exist costs the same time.
-    pub fn password(&self, name: &str, password: &Secret) -> Option<Principal> {
-        let user = self.users.iter().find(|user| user.name == name);
+    fn has_admin(&self, tenant: TenantId) -> bool {
+        self.of(tenant).any(|user| user.role == Role::Admin)
+    }
+
+    /// The user of a tenant with this name, if the password is right. A name that does not exist costs the same time.
+    pub fn password(&self, tenant: TenantId, name: &str, password: &Secret) -> Option<Principal> {
+        let user = self.find(tenant, name);
         let hashed = user.or_else(|| self.users.first()).map(|user| &user.password)?;
         let right = hashed.is(password);
         user.filter(|_| right).map(|user| Principal {
+            user: user.name.clone(),
             name: user.name.clone(),
+            tenant,
             role: user.role,
         })
     }
@@ -274,7 +334,9 @@ impl Users {
         Secret::new(token.sha256.clone())
             .matches(&sha256_text(secret))
             .then(|| Principal {
+                user: token.owner.clone(),
                 name: token.owner.clone(),
+                tenant: token.tenant,
                 role: token.role,
             })
     }

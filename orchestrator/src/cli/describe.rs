@@ -16,6 +16,11 @@ pub async fn describe(client: &Client, kind: Kind, name: &str, output: Output) -
                 .get(&format!("applications/{}/endpoints", segment(name)))
                 .await?
         }
+        Kind::Metadata => {
+            client
+                .get(&format!("applications/{}/values", segment(name)))
+                .await?
+        }
         Kind::Policies => {
             let text = "say which kind: autoscaling-policy, deployment-policy or application-policy";
             return Err(Fault::Usage(text.into()));

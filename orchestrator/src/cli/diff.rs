@@ -34,6 +34,13 @@ pub async fn diff(client: &Client, files: &[PathBuf], output: Output) -> Result<
             show::line(&format!("  {}: {from} -> {to}", text(&change["field"])))?;
         }
     }
+    let plan = rows(&answer["plan"]);
+    if !plan.is_empty() {
+        show::line("what runs:")?;
+    }
+    for line in plan {
+        show::line(&format!("  {}", text(line)))?;
+    }
     let decisions = rows(&answer["decisions"]);
     if !decisions.is_empty() {
         show::line("at once:")?;

@@ -158,7 +158,7 @@ fn recognise(mut body: Value) -> Result<Document, String> {
         Some(named) => by_name(named).ok_or_else(|| {
             format!(
                 "kind {named:?} is unknown; Cartridge, CartridgeGroup, AutoscalingPolicy, DeploymentPolicy, \
-                 ApplicationPolicy, NetworkPartition and Application are known"
+                 ApplicationPolicy, NetworkPartition, Tenant and Application are known"
             )
         })?,
         None => by_shape(&body)
@@ -195,13 +195,16 @@ fn by_name(name: &str) -> Option<Kind> {
         "applicationpolicy" => Some(Kind::ApplicationPolicies),
         "networkpartition" => Some(Kind::NetworkPartitions),
         "application" => Some(Kind::Applications),
+        "tenant" => Some(Kind::Tenants),
         _ => None,
     }
 }
 
 fn by_shape(body: &Value) -> Option<Kind> {
     let has = |field: &str| body.get(field).is_some();
-    if has("applicationId") {
+    if has("tenantDomain") {
+        Some(Kind::Tenants)
+    } else if has("applicationId") {
         Some(Kind::Applications)
     } else if has("loadThresholds") || has("arrivals") {
         Some(Kind::AutoscalingPolicies)

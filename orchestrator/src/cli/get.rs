@@ -34,7 +34,16 @@ async fn fetch(client: &Client, options: &GetOptions) -> Result<Value, Fault> {
         (Kind::Endpoints, name) => {
             endpoints(client, name.as_deref().or(options.application.as_deref())).await
         }
+        (Kind::Metadata, name) => {
+            let name = name.as_deref().or(options.application.as_deref());
+            let usage = || Fault::Usage("whose? `cartridge get metadata APPLICATION`".to_owned());
+            let name = name.ok_or_else(usage)?;
+            client
+                .get(&format!("applications/{}/values", segment(name)))
+                .await
+        }
         (Kind::Policies, name) => policies(client, name.as_deref()).await,
+        (Kind::Users, Some(name)) => user(client, name).await,
         (kind, Some(name)) => {
             client
                 .get(&format!("{}/{}", collection(kind), segment(name)))
@@ -50,9 +59,17 @@ async fn fetch(client: &Client, options: &GetOptions) -> Result<Value, Fault> {
     }
 }
 
+/// The API lists users only.
+async fn user(client: &Client, name: &str) -> Result<Value, Fault> {
+    let all = client.get(collection(Kind::Users)).await?;
+    let mut users = all.as_array().into_iter().flatten();
+    let found = users.find(|user| user["userName"] == *name).cloned();
+    found.ok_or_else(|| Fault::NotFound(format!("no user is called {name:?}")))
+}
+
 fn collection(kind: Kind) -> &'static str {
     kind.collection()
-        .expect("endpoints and policies are fetched otherwise")
+        .expect("endpoints, metadata and policies are fetched otherwise")
 }
 
 async fn endpoints(client: &Client, application: Option<&str>) -> Result<Value, Fault> {
@@ -143,6 +160,7 @@ const ENDPOINT: &[Column] = &[
     figures("MEMBERS", 0),
     words("NETWORK PARTITION", 1),
 ];
+const METADATA: &[Column] = &[words("CARTRIDGE", 0), words("KEY", 0), words("VALUES", 0)];
 const CARTRIDGE: &[Column] = &[
     words("CARTRIDGE", 0),
     words("CATEGORY", 2),
@@ -164,6 +182,15 @@ const APPLICATION_POLICY: &[Column] = &[
     words("ALGORITHM", 0),
     words("NETWORK PARTITIONS", 0),
 ];
+const TENANT: &[Column] = &[
+    words("TENANT", 0),
+    figures("NUMBER", 0),
+    words("ADMIN", 0),
+    words("ACTIVE", 0),
+    words("SINCE", 2),
+    words("EMAIL", 1),
+];
+const USER: &[Column] = &[words("USER", 0), words("ROLE", 0)];
 const POLICY: &[Column] = &[words("POLICY", 0), words("KIND", 0)];
 const NETWORK: &[Column] = &[
     words("NETWORK PARTITION", 0),
@@ -177,6 +204,10 @@ fn table_of(kind: Kind) -> (&'static [Column], Cells) {
         Kind::Clusters => (CLUSTER, cluster),
         Kind::Applications => (APPLICATION, application),
         Kind::Endpoints => (ENDPOINT, endpoint),
+        Kind::Metadata => (METADATA, |row| {
+            let whose = row["alias"].as_str().unwrap_or("(application)").to_owned();
+            vec![whose, text(&row["key"]), names(&row["values"], text)]
+        }),
         Kind::Cartridges => (CARTRIDGE, cartridge),
         Kind::CartridgeGroups => (GROUP, cartridge_group),
         Kind::Policies => (POLICY, |row| vec![text(&row["id"]), text(&row["kind"])]),
@@ -184,6 +215,8 @@ fn table_of(kind: Kind) -> (&'static [Column], Cells) {
         Kind::DeploymentPolicies => (DEPLOYMENT, deployment),
         Kind::ApplicationPolicies => (APPLICATION_POLICY, application_policy),
         Kind::NetworkPartitions => (NETWORK, network),
+        Kind::Tenants => (TENANT, tenant),
+        Kind::Users => (USER, |row| vec![text(&row["userName"]), text(&row["role"])]),
     }
 }
 
@@ -321,6 +354,20 @@ fn network(row: &Value) -> Vec<String> {
         text(&row["provider"]),
         names(&row["partitions"], |p| text(&p["id"])),
     ]
+}
+
+fn tenant(row: &Value) -> Vec<String> {
+    [
+        "tenantDomain",
+        "tenantId",
+        "admin",
+        "active",
+        "createdDate",
+        "email",
+    ]
+    .iter()
+    .map(|field| text(&row[*field]))
+    .collect()
 }
 
 fn names(list: &Value, each: impl Fn(&Value) -> String) -> String {

@@ -19,6 +19,9 @@ pub enum Kind {
     /// Where clients reach applications
     #[value(name = "endpoints", alias = "endpoint")]
     Endpoints,
+    /// What the cartridges of one application share
+    #[value(name = "metadata", alias = "values")]
+    Metadata,
     /// Packaged runtimes
     #[value(name = "cartridges", alias = "cartridge")]
     Cartridges,
@@ -40,6 +43,12 @@ pub enum Kind {
     /// Places that share a network
     #[value(name = "network-partitions", alias = "network-partition")]
     NetworkPartitions,
+    /// Who has applications of their own here
+    #[value(name = "tenants", alias = "tenant")]
+    Tenants,
+    /// Users of your tenant
+    #[value(name = "users", alias = "user")]
+    Users,
 }
 
 impl Kind {
@@ -55,7 +64,9 @@ impl Kind {
             Self::DeploymentPolicies => Some("deploymentPolicies"),
             Self::ApplicationPolicies => Some("applicationPolicies"),
             Self::NetworkPartitions => Some("networkPartitions"),
-            Self::Endpoints | Self::Policies => None,
+            Self::Tenants => Some("tenants"),
+            Self::Users => Some("users"),
+            Self::Endpoints | Self::Metadata | Self::Policies => None,
         }
     }
 
@@ -67,6 +78,8 @@ impl Kind {
             Self::Applications => "applicationId",
             Self::Cartridges => "type",
             Self::CartridgeGroups => "name",
+            Self::Tenants => "tenantDomain",
+            Self::Users => "userName",
             _ => "id",
         }
     }

@@ -19,6 +19,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use cartridge_protocol::tenant::TenantId;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 pub use kind::Kind;
@@ -231,6 +232,25 @@ lines that begin with # are notes. docs/scaling.md says how to plan capacity wit
   curl --cacert cartridge-data/ca.pem -H \"Authorization: Bearer $TOKEN\" \\
     https://127.0.0.1:9443/api/members")]
     Token(TokenOptions),
+    /// Create the secret that Git servers sign web hooks with, on the machine of the server; it is printed once
+    #[command(after_help = "Example:
+  cartridge web-hook --data ./cartridge-data
+
+Whatever signed with the secret before is refused from now on. docs/api.md says where
+GitHub, Gitea and GitLab want to have it.")]
+    WebHook {
+        /// The server's data folder
+        #[arg(
+            long,
+            env = "CARTRIDGE_DATA",
+            default_value = "./cartridge-data",
+            value_name = "DIR"
+        )]
+        data: PathBuf,
+    },
+    /// Print the OpenAPI document of the server's API
+    #[command(after_help = "Example:\n  cartridge openapi > openapi.json")]
+    Openapi,
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  cartridge completions bash > /etc/bash_completion.d/cartridge")]
     Completions {
@@ -323,6 +343,9 @@ pub struct TokenOptions {
     /// What it allows
     #[arg(long, value_enum, default_value_t = crate::auth::Role::Viewer)]
     pub role: crate::auth::Role,
+    /// Whose user it is: a tenant's number, or -1234 (the super tenant)
+    #[arg(long, default_value = "-1234", value_parser = tenant, allow_negative_numbers = true, value_name = "NUMBER")]
+    pub tenant_id: TenantId,
     /// The server's data folder
     #[arg(
         long,
@@ -331,6 +354,13 @@ pub struct TokenOptions {
         value_name = "DIR"
     )]
     pub data: PathBuf,
+}
+
+fn tenant(text: &str) -> Result<TenantId, String> {
+    let number: i64 = text
+        .parse()
+        .map_err(|_| format!("{text:?} is no number of a tenant; `cartridge get tenants` shows them"))?;
+    TenantId::new(number).map_err(|fault| fault.to_string())
 }
 
 /// Reads the command line. What is mistyped gets one clear line and the exit code in `Err`; so do `--help` and
@@ -388,9 +418,19 @@ async fn carry_out(cli: Cli) -> Result<(), client::Fault> {
             return Ok(());
         }
         Command::Token(options) => {
-            let token = crate::auth::create_token(&options.data, &options.owner, options.role)
-                .map_err(|fault| client::Fault::Usage(fault.to_string()))?;
+            let token =
+                crate::auth::create_token(&options.data, options.tenant_id, &options.owner, options.role)
+                    .map_err(|fault| client::Fault::Usage(fault.to_string()))?;
             return show::line(token.expose());
+        }
+        Command::WebHook { data } => {
+            let secret = crate::auth::web_hook::create(&data)
+                .map_err(|fault| client::Fault::Usage(fault.to_string()))?;
+            return show::line(secret.expose());
+        }
+        Command::Openapi => {
+            let text = serde_json::to_string_pretty(crate::api::openapi::document());
+            return show::line(&text.expect("a document is always JSON"));
         }
         Command::Simulate(options) => return simulate::simulate(&options, &cli.global),
         Command::Version => return show::line(concat!("cartridge ", env!("CARGO_PKG_VERSION"))),

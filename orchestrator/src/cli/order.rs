@@ -91,6 +91,11 @@ fn delete(kind: Kind, name: &str) -> Result<(Method, String, Option<Value>), Fau
                 "a member is taken out with `cartridge drain`".into(),
             ));
         }
+        Kind::Tenants => {
+            return Err(Fault::Usage(
+                "tenants are not removed; `PUT /api/tenants/deactivate/NAME` refuses their users".into(),
+            ));
+        }
         Kind::Clusters => return Err(Fault::Usage("clusters go with `cartridge undeploy`".into())),
         Kind::Endpoints => return Err(Fault::Usage("endpoints go with `cartridge undeploy`".into())),
         other => other.collection().ok_or_else(|| {

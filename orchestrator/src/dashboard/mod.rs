@@ -14,7 +14,6 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::extract::State;
 use axum::response::sse::Event as Frame;
 use axum::response::{IntoResponse, Response};
 use cartridge_protocol::ClusterId;
@@ -24,7 +23,8 @@ use maud::{DOCTYPE, html};
 use tokio::sync::watch;
 
 use self::state::History;
-use crate::api::{Api, sse};
+use crate::api::sse;
+use crate::auth::{Authorized, Sight};
 use crate::engine::Engine;
 
 const SCRIPT: &str = include_str!("app.js");
@@ -45,7 +45,10 @@ pub struct Dashboard(Arc<Kept>);
 
 struct Kept {
     history: Mutex<BTreeMap<ClusterId, History>>,
+    /// What the super tenant sees: everything.
     state: watch::Sender<Arc<str>>,
+    /// There is something new to see; each other tenant's stream looks for itself.
+    beat: watch::Sender<()>,
 }
 
 impl Dashboard {
@@ -54,6 +57,7 @@ impl Dashboard {
         let kept = Arc::new(Kept {
             history: Mutex::default(),
             state: watch::channel(Arc::from("{}")).0,
+            beat: watch::channel(()).0,
         });
         let weak = Arc::downgrade(&kept);
         tokio::spawn(async move {
@@ -81,8 +85,8 @@ impl Dashboard {
 }
 
 impl Kept {
-    /// The whole state now, as JSON.
-    fn look(&self, engine: &Engine) -> String {
+    /// All that may be seen of the state now, as JSON.
+    fn look(&self, engine: &Sight) -> String {
         let now = engine.now();
         let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
         engine.read(|world, seen, report| {
@@ -116,11 +120,12 @@ impl Kept {
         if let Some(whole) = whole {
             self.state.send_replace(Arc::from(whole.to_string()));
         }
+        self.beat.send_replace(());
     }
 }
 
 /// `GET /`: with the state of this moment in it, so that it shows something before the stream begins.
-pub async fn page(State(api): State<Api>) -> Response {
+pub async fn page(api: Authorized) -> Response {
     let newest = crate::api::newest_events(&api.engine, FIRST_EVENTS).await;
     let events = serde_json::to_string(&newest).unwrap_or_default();
     draw(&api.dashboard.0.look(&api.engine), &events)
@@ -170,10 +175,14 @@ pub async fn style() -> Response {
     guarded("text/css; charset=utf-8", STYLE.to_owned())
 }
 
-/// `GET /dashboard/stream`: the whole state, once a second and whenever something happens.
-pub async fn stream(State(api): State<Api>) -> Response {
+/// `GET /dashboard/stream`: all that may be seen of the state, once a second and whenever something happens.
+pub async fn stream(api: Authorized) -> Response {
+    if !api.engine.who().tenant.is_super() {
+        return stream_of_tenant(api);
+    }
     let states = api.dashboard.0.state.subscribe();
-    api.dashboard.0.sample(&api.engine, false);
+    let now: Arc<str> = api.dashboard.0.look(&api.engine).into();
+    api.dashboard.0.state.send_replace(now);
     let frames = unfold((states, true), |(mut states, first)| async move {
         if !first {
             states.changed().await.ok()?;
@@ -185,6 +194,23 @@ pub async fn stream(State(api): State<Api>) -> Response {
         ))
     });
     sse(api.engine.stopping(), frames)
+}
+
+fn stream_of_tenant(api: Authorized) -> Response {
+    let beats = api.dashboard.0.beat.subscribe();
+    let stopping = api.engine.stopping();
+    let frames = unfold((api, beats, true), |(api, mut beats, first)| async move {
+        if !first {
+            beats.changed().await.ok()?;
+            if !api.engine.is_let_in() {
+                return None;
+            }
+        }
+        let text = api.dashboard.0.look(&api.engine);
+        let frame = Frame::default().data(text);
+        Some((Ok::<_, Infallible>(frame), (api, beats, false)))
+    });
+    sse(stopping, frames)
 }
 
 fn guarded(kind: &'static str, body: String) -> Response {

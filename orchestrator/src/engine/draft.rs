@@ -1,7 +1,9 @@
 //! A world as it will be once the entries beside it are durable. Refuses to touch the world that readers see.
 
+use std::collections::BTreeSet;
+
 use cartridge_orchestrator_plan::record::{Entry, Record};
-use cartridge_orchestrator_plan::world::{World, member_of};
+use cartridge_orchestrator_plan::world::{ApplicationStatus, Cluster, World, member_of};
 use cartridge_protocol::{ApplicationId, Millis};
 
 /// A record does not fit the world.
@@ -97,16 +99,23 @@ impl<'a> Draft<'a> {
 pub(crate) enum Touched {
     /// One application.
     Application(ApplicationId),
+    /// Those that use a document; it may be nobody.
+    Users(BTreeSet<ApplicationId>),
     /// Perhaps all of it.
     All,
 }
 
 /// Which part of the world `record` concerns, given the world after it or before it.
 pub(crate) fn touched(world: &World, before: &World, record: &Record) -> Touched {
+    if let Some(users) = users(world, record) {
+        return Touched::Users(users);
+    }
     let cluster = match record {
         Record::ApplicationPut(blueprint) => return Touched::Application(blueprint.application_id.clone()),
         Record::RepositorySecretSealed { application, .. }
         | Record::ApplicationRemoved { application }
+        | Record::ValuesShared { application, .. }
+        | Record::ValuesWithdrawn { application, .. }
         | Record::ApplicationDeployed { application, .. }
         | Record::ApplicationUndeploying { application, .. }
         | Record::ApplicationUndeployed { application }
@@ -117,6 +126,8 @@ pub(crate) fn touched(world: &World, before: &World, record: &Record) -> Touched
         | Record::GroupInstanceEnding { application, .. }
         | Record::GroupInstanceEnded { application, .. } => return Touched::Application(application.clone()),
         Record::ClusterResized { cluster, .. }
+        | Record::ClusterRenewed { cluster, .. }
+        | Record::ClusterRetired { cluster }
         | Record::PartChanged { cluster, .. }
         | Record::ClusterSizeOrdered { cluster, .. }
         | Record::MemberPlanned { cluster, .. }
@@ -133,5 +144,39 @@ pub(crate) fn touched(world: &World, before: &World, record: &Record) -> Touched
     let known = cluster.and_then(|id| world.clusters.get(id).or_else(|| before.clusters.get(id)));
     known.map_or(Touched::All, |cluster| {
         Touched::Application(cluster.application.clone())
+    })
+}
+
+/// Which applications use the document that was put; only what nobody uses is ever removed. None: it is no such document.
+fn users(world: &World, record: &Record) -> Option<BTreeSet<ApplicationId>> {
+    let with = |uses: &dyn Fn(&Cluster) -> bool| {
+        let clusters = world.clusters.values().filter(|cluster| uses(cluster));
+        clusters.map(|cluster| cluster.application.clone()).collect()
+    };
+    Some(match record {
+        Record::AutoscalingPolicyPut(put) => {
+            with(&|cluster| cluster.autoscaling_policy.as_ref() == Some(&put.id))
+        }
+        Record::DeploymentPolicyPut(put) => {
+            with(&|cluster| cluster.deployment_policy.as_ref() == Some(&put.id))
+        }
+        Record::CartridgePut(put) => with(&|cluster| cluster.cartridge == put.cartridge_type),
+        Record::ApplicationPolicyPut(put) => {
+            let under = |status: &ApplicationStatus| matches!(status, ApplicationStatus::Deployed { policy } if *policy == put.id);
+            let states = world.applications.values().filter(|state| under(&state.status));
+            states
+                .map(|state| state.blueprint.application_id.clone())
+                .collect()
+        }
+        Record::CartridgeRemoved { .. }
+        | Record::CartridgeGroupPut(_)
+        | Record::CartridgeGroupRemoved { .. }
+        | Record::AutoscalingPolicyRemoved { .. }
+        | Record::DeploymentPolicyRemoved { .. }
+        | Record::ApplicationPolicyRemoved { .. }
+        | Record::NetworkPartitionRemoved { .. }
+        | Record::KubernetesClusterPut(_)
+        | Record::KubernetesClusterRemoved { .. } => BTreeSet::new(),
+        _ => return None,
     })
 }

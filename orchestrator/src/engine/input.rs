@@ -1,43 +1,20 @@
 //! What waits for the writer, and what is answered. Refuses to know what becomes of it.
 
+use cartridge_orchestrator_plan::answer::{JoinRefused, Joining, StepEnded};
 use cartridge_orchestrator_plan::order::Order;
-use cartridge_protocol::MemberId;
+use cartridge_protocol::tenant::TenantId;
 use tokio::sync::oneshot;
 
 use super::SubmitError;
-use super::facts::JoinRefused;
-use crate::provision::Ensured;
 
 /// One thing that waits for the writer.
 pub(crate) enum Input {
-    /// An order.
-    Order(Box<Order>, oneshot::Sender<Result<u64, SubmitError>>),
+    /// An order of somebody of this tenant.
+    Order(TenantId, Box<Order>, oneshot::Sender<Result<u64, SubmitError>>),
     /// A member introduces itself; its token was found right.
     Join(Joining, oneshot::Sender<Result<(), JoinRefused>>),
     /// A provisioner answered.
     StepEnded(StepEnded),
-}
-
-/// A member introduces itself.
-pub(crate) struct Joining {
-    pub(crate) member: MemberId,
-    pub(crate) incarnation: u64,
-    pub(crate) credential_sha256: String,
-}
-
-/// A provisioner answered.
-pub(crate) struct StepEnded {
-    pub(crate) member: MemberId,
-    pub(crate) incarnation: u64,
-    pub(crate) outcome: Outcome,
-}
-
-/// What a provisioner answered.
-pub(crate) enum Outcome {
-    Ensured(Ensured),
-    EnsureFailed(String),
-    Removed,
-    RemoveFailed(String),
 }
 
 /// An answer that is sent once everything before it is durable.

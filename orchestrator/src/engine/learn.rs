@@ -51,7 +51,9 @@ impl State {
                     self.seen.members.remove(member);
                     self.seen.instances.remove(member);
                 }
-                Record::ApplicationUndeployed { .. } | Record::BurstEnded { .. } => {
+                Record::ApplicationUndeployed { .. }
+                | Record::ClusterRetired { .. }
+                | Record::BurstEnded { .. } => {
                     let Self { world, seen, report } = self;
                     report
                         .clusters

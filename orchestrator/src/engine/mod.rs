@@ -9,6 +9,7 @@ mod input;
 mod learn;
 mod observe;
 pub mod ring;
+mod sharing;
 pub mod stats;
 mod submit;
 mod tell;
@@ -19,6 +20,8 @@ mod writer;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, RwLock};
 
+pub use cartridge_orchestrator_plan::answer::JoinRefused;
+pub(crate) use cartridge_orchestrator_plan::answer::Joining;
 use cartridge_orchestrator_plan::decide::Report;
 use cartridge_orchestrator_plan::observe::Observations;
 use cartridge_orchestrator_plan::order::Refusal;
@@ -29,12 +32,12 @@ use cartridge_protocol::{ClusterId, MemberId, Millis};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-pub use self::facts::JoinRefused;
 use self::input::Input;
-pub(crate) use self::input::Joining;
 pub use self::observe::Fence;
 pub(crate) use self::ring::Places;
 pub use self::ring::Ring;
+pub use self::sharing::ShareError;
+use self::sharing::Sharing;
 pub use self::stats::{Stats, StatsReading};
 use self::tell::Listeners;
 pub use self::tell::{Ear, Intervals};
@@ -105,6 +108,7 @@ pub(crate) struct Shared {
     pub(crate) dirty: Mutex<BTreeSet<ClusterId>>,
     pub(crate) poke: Notify,
     pub(crate) listeners: Listeners,
+    pub(crate) sharing: Sharing,
     pub(crate) stopping: CancellationToken,
     pub(crate) orphans: Mutex<BTreeMap<&'static str, Vec<Orphan>>>,
 }
@@ -163,6 +167,7 @@ impl Engine {
             dirty: Mutex::default(),
             poke: Notify::new(),
             listeners: Listeners::default(),
+            sharing: Sharing::default(),
             stopping: parts.stopping,
             orphans: Mutex::default(),
         };
@@ -298,6 +303,11 @@ impl Engine {
     /// Now, on the clock that `since` and `heard` fields are of.
     pub fn now(&self) -> Millis {
         self.shared.clock.now()
+    }
+
+    /// Wall clock, milliseconds since 1970: for people only.
+    pub fn unix_ms(&self) -> u64 {
+        self.shared.clock.unix_ms()
     }
 
     /// Figures about the engine itself.

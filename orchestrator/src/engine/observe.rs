@@ -2,15 +2,10 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use cartridge_orchestrator_plan::forecast::Counted;
-use cartridge_orchestrator_plan::observe::{
-    ClusterObservation, InstanceObservation, MemberObservation, Observations, Window,
-};
-use cartridge_orchestrator_plan::scale::SPAN;
-use cartridge_orchestrator_plan::world::{Cluster, Departed, MemberPhase, Role, World};
+use cartridge_orchestrator_plan::observe::InstanceObservation;
+use cartridge_orchestrator_plan::world::{Departed, MemberPhase};
 use cartridge_protocol::link::{Acknowledged, Batch};
-use cartridge_protocol::sample::BalancerReading;
-use cartridge_protocol::{ClusterId, MemberId, Millis, NetworkPartitionId, Secret};
+use cartridge_protocol::{ClusterId, MemberId, Secret};
 
 use super::ring::{Numbered, Ring};
 use super::{Engine, FromMember, Shared, State};
@@ -21,9 +16,6 @@ const MAX_LOG_LINES: usize = 1_000;
 const MAX_NOTICES: usize = 256;
 /// Logs of members that are gone stay until there are so many.
 const MAX_GONE: usize = 64;
-
-/// Requests in flight by member.
-type InFlight = std::collections::BTreeMap<MemberId, u64>;
 
 /// Why a member is not listened to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +109,20 @@ impl Engine {
             },
         );
     }
+
+    /// The lists of a provisioner lack an instance that should run.
+    pub fn instance_missing(&self, member: &MemberId, incarnation: u64, reason: String) {
+        let at = self.now();
+        self.shared.instance(
+            member,
+            incarnation,
+            InstanceObservation::Missing {
+                incarnation,
+                at,
+                reason,
+            },
+        );
+    }
 }
 
 fn keep<T: Numbered>(
@@ -155,17 +161,7 @@ impl Shared {
             .get(member)
             .filter(|m| m.incarnation == incarnation)
             .ok_or(Fence::Over)?;
-        let mut changed = record_batch(seen, &known.id, incarnation, &batch, now);
-        if let Some(reading) = batch.balancer {
-            changed |= record_reading(
-                world,
-                seen,
-                &known.cluster,
-                &known.network_partition,
-                reading,
-                now,
-            );
-        }
+        let changed = seen.hear(world, known, batch, now);
         Ok(changed.then(|| known.cluster.clone()))
     }
 
@@ -198,118 +194,4 @@ impl Shared {
             self.read(|state| notices.retain(|member, _| state.world.members.contains_key(member)));
         }
     }
-}
-
-fn record_batch(
-    seen: &mut Observations,
-    member: &MemberId,
-    incarnation: u64,
-    batch: &Batch,
-    now: Millis,
-) -> bool {
-    let fresh = || MemberObservation {
-        incarnation,
-        sequence: 0,
-        heard: now,
-        status: cartridge_protocol::link::Status::starting(),
-        load: Window::default(),
-        memory: Window::default(),
-        sample: None,
-    };
-    let known = seen.members.entry(member.clone()).or_insert_with(fresh);
-    if known.incarnation != incarnation {
-        *known = fresh();
-    }
-    known.heard = now;
-    if batch.sequence <= known.sequence {
-        return false;
-    }
-    known.sequence = batch.sequence;
-    if let Some(sample) = &batch.sample
-        && known
-            .sample
-            .as_ref()
-            .is_none_or(|(_, last)| last.sequence < sample.sequence)
-    {
-        if let Some(load) = sample.load_percent() {
-            known.load.push_within(now, load, SPAN);
-        }
-        if let Some(memory) = sample.memory_percent() {
-            known.memory.push_within(now, memory, SPAN);
-        }
-        known.sample = Some((now, sample.clone()));
-    }
-    let changed = known.status != batch.status;
-    known.status = batch.status.clone();
-    changed
-}
-
-/// A balancer speaks for clusters of its own application and in its own network partition only; nobody else does.
-fn record_reading(
-    world: &World,
-    seen: &mut Observations,
-    balancer: &ClusterId,
-    network_partition: &NetworkPartitionId,
-    reading: BalancerReading,
-    now: Millis,
-) -> bool {
-    let speaks = |cluster: &&Cluster| matches!(cluster.role, Role::Balancer { .. });
-    let Some(application) = world
-        .clusters
-        .get(balancer)
-        .filter(speaks)
-        .map(|c| &c.application)
-    else {
-        return false;
-    };
-    let mut changed = false;
-    for row in reading.clusters {
-        if world
-            .clusters
-            .get(&row.cluster)
-            .is_none_or(|c| c.application != *application)
-        {
-            continue;
-        }
-        let arrived = row.arrivals();
-        let key = (row.cluster, network_partition.clone());
-        let known: &mut ClusterObservation = seen.clusters.entry(key.clone()).or_default();
-        let members: InFlight = row.members.into_iter().map(|m| (m.member, m.in_flight)).collect();
-        changed |= known.revision != reading.revision || lets_go(world, &known.members, &members);
-        known.in_flight.push(now, row.in_flight_average);
-        known.revision = reading.revision;
-        known.heard = now;
-        known.members = members;
-        known.in_flight_now = row.in_flight;
-        known.served = row.served;
-        known.failed = row.failed;
-        seen.count(
-            world,
-            &key.0,
-            &Counted {
-                balancer: network_partition,
-                at: now,
-                arrived,
-                failed: row.failed,
-                served: row.served,
-                in_flight: row.in_flight_average,
-            },
-        );
-    }
-    changed
-}
-
-/// A member that is to leave its balancers has no request in flight any more: somebody waits for that.
-fn lets_go(world: &World, before: &InFlight, now: &InFlight) -> bool {
-    let leaves = |member: &MemberId| {
-        let phase = world.members.get(member).map(|member| &member.phase);
-        matches!(
-            phase,
-            Some(MemberPhase::Draining { .. } | MemberPhase::Updating { .. })
-        )
-    };
-    before
-        .iter()
-        .filter(|(member, had)| **had > 0 && now.get(*member).copied().unwrap_or(0) == 0)
-        .any(|(member, _)| leaves(member))
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cartridge_orchestrator_plan::order::Order;
+use cartridge_protocol::tenant::TenantId;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -17,14 +18,24 @@ impl Engine {
     /// position of the world where the order needed no record); [`SubmitError::Unavailable`] after ten seconds without
     /// an answer.
     pub async fn submit(&self, order: Order) -> Result<u64, SubmitError> {
-        self.submit_within(DURABLE, order).await
+        self.submit_as(TenantId::SUPER, order).await
     }
 
-    async fn submit_within(&self, limit: Duration, order: Order) -> Result<u64, SubmitError> {
+    /// The same for somebody of this tenant: what belongs to others is refused as if it did not exist.
+    pub async fn submit_as(&self, tenant: TenantId, order: Order) -> Result<u64, SubmitError> {
+        self.submit_within(DURABLE, tenant, order).await
+    }
+
+    async fn submit_within(
+        &self,
+        limit: Duration,
+        tenant: TenantId,
+        order: Order,
+    ) -> Result<u64, SubmitError> {
         let (reply, answer) = oneshot::channel();
         let stopping = || SubmitError::Unavailable("the orchestrator is stopping".to_owned());
         let answered = async {
-            let input = Input::Order(Box::new(order), reply);
+            let input = Input::Order(tenant, Box::new(order), reply);
             self.shared.inputs.send(input).await.map_err(|_| stopping())?;
             answer.await.map_err(|_| stopping())?
         };
@@ -69,7 +80,7 @@ mod tests {
         let order = Order::Resume {
             by: "test".to_owned(),
         };
-        let submitted = engine.submit_within(Duration::from_millis(20), order);
+        let submitted = engine.submit_within(Duration::from_millis(20), TenantId::SUPER, order);
         let answer = timeout(Duration::from_secs(10), submitted)
             .await
             .expect("it ends");

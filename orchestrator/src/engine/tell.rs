@@ -234,8 +234,16 @@ fn concerned(
     let mut whole: BTreeSet<ApplicationId> = BTreeSet::new();
     let mut balancers: BTreeSet<ApplicationId> = BTreeSet::new();
     for entry in entries {
-        let Touched::Application(application) = touched(world, old, &entry.record) else {
-            return None;
+        let application = match touched(world, old, &entry.record) {
+            Touched::Application(application) => application,
+            Touched::Users(applications) => {
+                for application in &applications {
+                    members.extend(curious.get(application).into_iter().flatten().cloned());
+                }
+                whole.extend(applications);
+                continue;
+            }
+            Touched::All => return None,
         };
         // These are told of all that happens in it.
         members.extend(curious.get(&application).into_iter().flatten().cloned());
@@ -245,7 +253,14 @@ fn concerned(
                 members.insert(member.clone());
                 balancers.insert(application);
             }
-            (Record::ClusterResized { .. }, None) => _ = balancers.insert(application),
+            (Record::ClusterResized { cluster, .. }, None) => {
+                balancers.insert(application);
+                // How many share the looks at the repository may have changed with the size.
+                let now = world.clusters.get(cluster);
+                if now.map(|c| c.told) != old.clusters.get(cluster).map(|c| c.told) {
+                    members.extend(now.into_iter().flat_map(|c| c.members.iter().cloned()));
+                }
+            }
             _ => _ = whole.insert(application),
         }
     }

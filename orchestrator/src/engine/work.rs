@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use cartridge_orchestrator_plan::answer::{Outcome, StepEnded};
 use cartridge_orchestrator_plan::outstanding::steps;
 use cartridge_orchestrator_plan::step::Step;
-use cartridge_orchestrator_plan::world::{Member, World};
-use cartridge_protocol::{MemberId, Millis};
+use cartridge_orchestrator_plan::world::{Member, Role, World};
+use cartridge_protocol::{ApplicationId, MemberId, Millis};
 use tokio::time::timeout;
 
-use super::input::{Input, Outcome, StepEnded};
+use super::input::Input;
 use super::{Engine, Shared};
 use crate::crash;
 use crate::provision::{LinkInfo, ProvisionError, Provisioners};
@@ -69,13 +70,16 @@ impl Work {
             let key = key(&step);
             self.running.insert(key.clone());
             let (engine, provisioners) = (self.engine.clone(), Arc::clone(&self.provisioners));
-            let link = LinkInfo {
+            let application = opens(world, &key.0);
+            let mut link = LinkInfo {
                 url: self.link.url.clone(),
                 ca: self.link.ca.clone(),
                 token: engine.shared.identity.join_token(&key.0, key.1),
+                sharing: None,
             };
             tokio::spawn(async move {
                 engine.shared.stats.steps_running.fetch_add(1, Relaxed);
+                link.sharing = application.and_then(|application| engine.token_of(&application));
                 let outcome = carry_out(&engine, &provisioners, step, link).await;
                 engine.shared.stats.steps_running.fetch_sub(1, Relaxed);
                 let ended = Input::StepEnded(StepEnded {
@@ -102,6 +106,13 @@ impl Work {
             _ => _ = self.paused.remove(&key),
         }
     }
+}
+
+/// The application of a member that is about to be made.
+fn opens(world: &World, member: &MemberId) -> Option<ApplicationId> {
+    let cluster = world.clusters.get(&world.members.get(member)?.cluster)?;
+    let serves = cluster.role == Role::Application;
+    serves.then(|| cluster.application.clone())
 }
 
 fn key(step: &Step) -> Key {

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use cartridge_orchestrator_plan::answer::{self, JoinRefused};
 use cartridge_orchestrator_plan::check::check;
 use cartridge_orchestrator_plan::decide::{Planned, Scope, View, decide};
-use cartridge_orchestrator_plan::order::admit;
+use cartridge_orchestrator_plan::order::admit_as;
 use cartridge_orchestrator_plan::world::{ApplicationStatus, World};
 use cartridge_protocol::{ApplicationId, Millis};
 use tokio::sync::mpsc;
@@ -142,6 +143,11 @@ impl Writer {
         for entry in draft.entries() {
             match touched(draft.world(), &state.world, &entry.record) {
                 Touched::Application(application) => self.timers.soon(&application, now),
+                Touched::Users(applications) => {
+                    for application in applications {
+                        self.timers.soon(&application, now);
+                    }
+                }
                 Touched::All => self.soon_everywhere(draft.world(), now),
             }
         }
@@ -179,8 +185,8 @@ impl Writer {
 
     fn take_in(&mut self, draft: &mut Draft<'_>, input: Input, replies: &mut Vec<Reply>, now: Millis) {
         match input {
-            Input::Order(order, reply) => {
-                let result = match admit(draft.world(), *order) {
+            Input::Order(tenant, order, reply) => {
+                let result = match admit_as(draft.world(), tenant, *order) {
                     Err(refusal) => Err(SubmitError::Refused(refusal)),
                     Ok(records) => draft.push(records).map(|()| draft.seq()).map_err(|unfit| {
                         tracing::error!("an admitted order does not fit the world: {unfit}");
@@ -190,17 +196,17 @@ impl Writer {
                 replies.push(Reply::Order(reply, result));
             }
             Input::Join(join, reply) => {
-                let result = facts::join(draft.world(), &join, now).and_then(|records| {
+                let result = answer::join(draft.world(), &join, now).and_then(|records| {
                     draft.push(records).map_err(|unfit| {
                         tracing::error!("a join does not fit the world: {unfit}");
-                        facts::JoinRefused::NotYet
+                        JoinRefused::NotYet
                     })
                 });
                 replies.push(Reply::Join(reply, result));
             }
             Input::StepEnded(ended) => {
                 self.work.ended(&ended, now);
-                let records = facts::step_ended(draft.world(), ended);
+                let records = answer::step_ended(draft.world(), ended);
                 if let Err(unfit) = draft.push(records) {
                     self.shared.stats.dropped_records.fetch_add(1, Relaxed);
                     tracing::error!("a provisioner's answer does not fit the world: {unfit}");

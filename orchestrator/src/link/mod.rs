@@ -1,10 +1,11 @@
-//! The agents' side of the server: `/link/v1/join`, `/link/v1/stream`, `/link/v1/batch` of [`cartridge_protocol::link`].
+//! The agents' side of the server: `/link/v1/join`, `/link/v1/stream`, `/link/v1/batch`, `/link/v1/values` of [`cartridge_protocol::link`].
 //!
 //! This file refuses to know what a member is for. Everything here comes from members, which are hostile until parsed.
 
 mod caller;
 mod join;
 mod stream;
+mod values;
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -29,6 +30,7 @@ pub fn router(engine: Engine) -> Router {
         .route("/link/v1/join", post(join::join))
         .route("/link/v1/stream", get(stream::stream))
         .route("/link/v1/batch", post(batch))
+        .route("/link/v1/values", post(values::share))
         .with_state(engine)
 }
 

@@ -7,10 +7,11 @@ pub mod process;
 pub mod takeover;
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 
+pub use cartridge_orchestrator_plan::answer::Ensured;
+pub use cartridge_orchestrator_plan::listed::Found;
 use cartridge_orchestrator_plan::step::MemberSpec;
 use cartridge_protocol::{MemberId, Secret};
 
@@ -22,30 +23,6 @@ pub struct ProvisionError(pub String);
 /// What a call of a provisioner will come to.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, ProvisionError>> + Send + 'a>>;
 
-/// An instance that carries our installation's tag.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// Whose.
-    pub member: MemberId,
-    /// Of which life.
-    pub incarnation: u64,
-    /// Its agent lives; otherwise only remains are left.
-    pub running: bool,
-    /// How long it has been there; None: nobody knows.
-    pub age: Option<std::time::Duration>,
-}
-
-/// What was made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ensured {
-    /// The provisioner's name for it.
-    pub instance: String,
-    /// Where it listens.
-    pub address: IpAddr,
-    /// Port by port-mapping name.
-    pub ports: BTreeMap<String, u16>,
-}
-
 /// How the agent finds the orchestrator.
 #[derive(Clone, Debug)]
 pub struct LinkInfo {
@@ -55,6 +32,8 @@ pub struct LinkInfo {
     pub ca: PathBuf,
     /// Single-use.
     pub token: Secret,
+    /// Opens what the application's cartridges share, at the same server; None: the application is not deployed.
+    pub sharing: Option<Secret>,
 }
 
 /// An instance ended.

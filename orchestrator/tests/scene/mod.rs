@@ -65,7 +65,12 @@ impl Scene {
 
     /// Adds an application `app` of `size` members in a network partition of `provider`, and deploys it.
     pub async fn deploy(&self, provider: &str, size: u32) {
-        for order in orders(provider, size) {
+        self.deploy_with(provider, (size, size), None).await;
+    }
+
+    /// The same, with a minimum and a maximum, and files from a repository.
+    pub async fn deploy_with(&self, provider: &str, sizes: (u32, u32), repository: Option<&str>) {
+        for order in orders(provider, sizes, repository) {
             self.engine.submit(order).await.unwrap();
         }
     }
@@ -120,7 +125,7 @@ pub fn active(world: &World) -> usize {
         .count()
 }
 
-fn orders(provider: &str, size: u32) -> Vec<Order> {
+fn orders(provider: &str, (least, most): (u32, u32), repository: Option<&str>) -> Vec<Order> {
     let network_partition = json!({
         "id": "np", "provider": provider, "properties": [{"name": "address", "value": "127.0.0.1"}],
         "partitions": [{"id": "p1"}],
@@ -135,11 +140,12 @@ fn orders(provider: &str, size: u32) -> Vec<Order> {
         "requestsInFlight": {"threshold": 20}, "memoryConsumption": {"threshold": 90},
         "loadAverage": {"threshold": 900}}});
     let place = json!({"id": "w", "networkPartitions": [{"id": "np", "partitionAlgo": "one-after-another",
-        "partitions": [{"id": "p1", "partitionMax": size}]}]});
+        "partitions": [{"id": "p1", "partitionMax": most}]}]});
     let policy = json!({"id": "p", "algorithm": "one-after-another", "networkPartitions": ["np"]});
     let blueprint = json!({"applicationId": "app", "alias": "app", "multiTenant": false, "components": {"cartridges": [{
-        "type": "c", "cartridgeMin": size, "cartridgeMax": size, "subscribableInfo": {
-            "alias": "web", "autoscalingPolicy": "s", "deploymentPolicy": "w"}}]}});
+        "type": "c", "cartridgeMin": least, "cartridgeMax": most, "subscribableInfo": {
+            "alias": "web", "autoscalingPolicy": "s", "deploymentPolicy": "w",
+            "artifactRepository": repository.map(|url| json!({"repoUrl": url}))}}]}});
     let application = parse::application(&blueprint).unwrap().0;
     vec![
         Order::PutNetworkPartition(

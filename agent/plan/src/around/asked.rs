@@ -30,7 +30,7 @@ impl Around {
     /// An event needs somebody it is about: of several, one that stands where the event leads, else the first.
     pub fn asked(&self, order: Order) -> Result<Order, NothingToTell> {
         let hook = order.hook;
-        if hook.of() != Of::Surroundings {
+        if hook.of() != Of::Surroundings || hook == Hook::ValuesChanged {
             return Ok(order);
         }
         let newest = self.newest().ok_or(NothingToTell::NothingKnown)?;

@@ -65,7 +65,8 @@ pub fn shown(variables: &BTreeMap<String, String>) -> Vec<(String, String)> {
     variables.iter().map(row).collect()
 }
 
-fn is_secret(name: &str) -> bool {
+/// Whether its value is nobody's business, by its name.
+pub fn is_secret(name: &str) -> bool {
     let parameter = name.strip_prefix("STRATOS_").unwrap_or(name);
     SECRET_KEYS.contains(&parameter)
         || parameter == key::ENVIRONMENT

@@ -30,6 +30,10 @@ pub struct Own {
     pub application: String,
     /// The file that the launch parameters came from.
     pub parameter_file: Option<String>,
+    /// The program of the agent.
+    pub agent: String,
+    /// The folder in which it can be asked.
+    pub state: String,
 }
 
 /// The variables of one run, and the names of those that no process can be given.
@@ -79,6 +83,8 @@ fn fixed(own: &Own, around: Option<&Surroundings>, hook: Hook) -> impl Iterator<
         ("STRATOS_LB_PUBLIC_IP", balancer),
         ("CARTRIDGE_RELEASE", Some(own.release.clone())),
         ("CARTRIDGE_MEMBER", Some(own.member.to_string())),
+        ("CARTRIDGE_AGENT", Some(own.agent.clone())),
+        ("CARTRIDGE_STATE_DIR", Some(own.state.clone())),
     ]
     .into_iter()
     .filter_map(|(name, value)| Some((name.to_owned(), value?)))

@@ -57,7 +57,7 @@ const OF_FILES: &[Hook] = &[Hook::ArtifactUpdated];
 /// The launch parameters.
 const PARAMETERS: &str = "STRATOS_<launch parameter>";
 
-const VARIABLES: [Row; 22] = [
+const VARIABLES: [Row; 24] = [
     row(
         &[PARAMETERS],
         To::All,
@@ -102,6 +102,16 @@ const VARIABLES: [Row; 22] = [
         &["CARTRIDGE_RELEASE", "CARTRIDGE_MEMBER"],
         To::All,
         "the folder of the current release; the member's id",
+    ),
+    row(
+        &["CARTRIDGE_SHARED_<key>"],
+        To::All,
+        "what the application shares, with the alias before the key what a cartridge of it does: in capitals, other characters as _; several values are lines",
+    ),
+    row(
+        &["CARTRIDGE_AGENT", "CARTRIDGE_STATE_DIR"],
+        To::All,
+        "the agent's program and folder: `$CARTRIDGE_AGENT share KEY VALUE` finds the agent that runs here",
     ),
     row(
         &["HOME", "USER", "LOGNAME"],
@@ -225,6 +235,7 @@ const fn when(hook: Hook) -> &'static str {
         Hook::DomainMappingRemoved => "it no longer does",
         Hook::TenantSubscribed => "a tenant has signed up for the application",
         Hook::ApplicationSignUpRemoved => "a tenant's sign-up is gone",
+        Hook::ValuesChanged => "what the application's cartridges share is not what it was any more",
         Hook::Clean => {
             "the member ends: before the application is asked to end; half of the time that is left"
         }

@@ -365,11 +365,16 @@ impl Life {
 
     /// Whether hooks about the application around the member may run now.
     pub fn may_look_around(&self) -> bool {
+        self.may_hear_changes() && self.topology == Known::Introduced
+    }
+
+    /// Whether a hook about what is shared may run: not before the life has begun, and not in its end.
+    pub fn may_hear_changes(&self) -> bool {
         let settled = !matches!(
             self.stage,
             Stage::Joining | Stage::Preparing { .. } | Stage::Failed { .. }
         );
-        settled && !self.ends() && self.topology == Known::Introduced
+        settled && !self.ends()
     }
 
     /// The release to return to, if one was refused and the return is not done.

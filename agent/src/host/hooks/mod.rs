@@ -17,8 +17,10 @@ use cartridge_agent_plan::hook::asked::shown;
 use cartridge_agent_plan::hook::environment::{Environment, Own, environment, order};
 use cartridge_agent_plan::hook::{Hook, Order, preparations};
 use cartridge_agent_plan::settings::Settings;
+use cartridge_agent_plan::sharing::variables;
 use cartridge_protocol::surroundings::Surroundings;
 use cartridge_protocol::tenant::TenantId;
+use cartridge_protocol::values::ToldValues;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -72,6 +74,7 @@ struct Keeper {
     user: Option<Wish>,
     own: Own,
     around: RefCell<Option<Arc<Surroundings>>>,
+    shared: RefCell<ToldValues>,
     within: Duration,
     wanted: Cell<usize>,
     asked: Cell<usize>,
@@ -85,6 +88,7 @@ impl Keeper {
             user: settings.hook_user.clone(),
             own: own(settings),
             around: RefCell::default(),
+            shared: RefCell::default(),
             within: Duration::from_millis(settings.hook_within.0),
             wanted: Cell::new(0),
             asked: Cell::new(0),
@@ -131,7 +135,9 @@ impl Keeper {
     /// What a run is told beside what all processes inherit.
     fn environment(&self, order: &Order) -> Environment {
         let around = self.around.borrow().clone();
-        environment(&self.own, around.as_deref(), order)
+        let mut order = order.clone();
+        order.more.extend(variables(&self.shared.borrow()));
+        environment(&self.own, around.as_deref(), &order)
     }
 
     async fn run(
@@ -176,6 +182,11 @@ fn own(settings: &Settings) -> Own {
         application: settings.files.told(&current).to_string_lossy().into_owned(),
         release: current.to_string_lossy().into_owned(),
         parameter_file: settings.parameter_file.clone(),
+        agent: std::env::current_exe().map_or_else(
+            |_| "cartridge-agent".to_owned(),
+            |path| path.to_string_lossy().into_owned(),
+        ),
+        state: settings.state_dir.to_string_lossy().into_owned(),
     }
 }
 
@@ -266,6 +277,11 @@ impl Hooks {
     /// What hooks are told from now on of what runs around the member.
     pub fn tell(&self, around: Arc<Surroundings>) {
         self.keeper.around.replace(Some(around));
+    }
+
+    /// What hooks are told from now on of what the application's cartridges share.
+    pub fn tell_shared(&self, shared: ToldValues) {
+        self.keeper.shared.replace(shared);
     }
 
     /// The hooks that come before files and servers.

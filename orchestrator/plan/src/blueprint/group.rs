@@ -136,6 +136,27 @@ impl Application {
         path
     }
 
+    /// Whether the cartridge `then` starts only after the cartridge `first`, by the chains of the level that holds both.
+    pub fn starts_after(&self, then: &str, first: &str) -> bool {
+        let located = self.located();
+        let path = |alias: &str| -> Option<Vec<String>> {
+            let found = located.iter().find(|one| one.subscription.alias == alias)?;
+            let groups = found.groups.iter().map(|group| group.component());
+            Some(groups.chain([format!("cartridge.{alias}")]).collect())
+        };
+        let (Some(then), Some(first)) = (path(then), path(first)) else {
+            return false;
+        };
+        let Some(parting) = then.iter().zip(&first).position(|(then, first)| then != first) else {
+            return false;
+        };
+        let level = parting
+            .checked_sub(1)
+            .and_then(|outer| then[outer].strip_prefix("group."));
+        let dependencies = self.dependencies_at(level);
+        dependencies.is_some_and(|all| all.after(&first[parting]).contains(then[parting].as_str()))
+    }
+
     /// Whether anything in it depends on anything else: only then the standing of its parts is kept.
     pub fn is_composite(&self) -> bool {
         !self.groups.is_empty() || self.dependencies.is_some()

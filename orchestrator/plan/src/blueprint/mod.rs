@@ -5,11 +5,13 @@
 
 mod graph;
 mod group;
+mod kubernetes;
 pub mod parse;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use cartridge_protocol::tenant::TenantId;
 use cartridge_protocol::{ApplicationId, CartridgeType, NetworkPartitionId, PartitionId, PolicyId, Secret};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +19,7 @@ pub use graph::{Dependencies, TerminationBehaviour};
 pub use group::{
     CartridgeGroup, Group, Located, MAX_CARTRIDGES, MAX_GROUP_DEPTH, MAX_GROUP_INSTANCES, MAX_GROUPS,
 };
+pub use kubernetes::{KubernetesCluster, KubernetesHost, MAX_HOSTS, PortRange};
 
 /// A packaged runtime.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -268,6 +271,9 @@ impl NetworkPartition {
 pub struct Application {
     /// Unique id.
     pub application_id: ApplicationId,
+    /// Whose it is: the tenant that added it. No field of documents; the order says it.
+    #[serde(default, skip_serializing_if = "is_supers")]
+    pub tenant: TenantId,
     /// For host names.
     pub alias: String,
     /// For people.
@@ -286,6 +292,11 @@ pub struct Application {
     /// What starts after what, and what ends with what, at the top level.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dependencies: Option<Dependencies>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+const fn is_supers(tenant: &TenantId) -> bool {
+    tenant.is_super()
 }
 
 /// One cartridge in an application.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use cartridge_protocol::{ApplicationId, MemberId, Millis};
 
-use super::{Broken, Moment, broken};
+use super::{Broken, Moment, broken, updates};
 use crate::record::Record;
 use crate::world::{ApplicationStatus, Cluster, Member, MemberPhase, Role, World};
 
@@ -26,7 +26,8 @@ fn automatic_drain<'a>(moment: &Moment<'a>) -> Option<(&'a Cluster, &'a Member)>
         .is_some_and(|state| matches!(state.status, ApplicationStatus::Undeploying { .. }));
     // What the blueprint says ends together ends at once.
     let together = moment.world.group_is_ending(member) || moment.world.part_is_terminating(member);
-    let exempt = ending || undeploying || together || cluster.ordered_size.is_some();
+    let changed = cluster.leaving.is_some() || updates::is_surplus(moment, cluster, member);
+    let exempt = ending || undeploying || together || changed || cluster.ordered_size.is_some();
     (!exempt && serves(member)).then_some((cluster, member))
 }
 
@@ -183,7 +184,8 @@ pub(super) fn most(before: &World, after: &World, touched: &BTreeSet<Application
                     .count()
             };
             let (had, has) = (count(before), count(after));
-            if has > had && has > instance.desired as usize {
+            let beside = updates::beside(after, cluster, np, instance.desired);
+            if has > had && has > instance.desired as usize + beside {
                 let problem = format!(
                     "{has} members of {} in {np}, {} are wanted",
                     cluster.id, instance.desired

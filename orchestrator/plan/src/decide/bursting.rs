@@ -172,6 +172,7 @@ fn empty(draft: &mut Draft<'_>, application: &ApplicationId) {
         let balancers = here(|role| matches!(role, Role::Balancer { .. }));
         let members = here(|role| *role == Role::Application);
         let mut records = Vec::new();
+        planted!(BurstNeverEnded => if balancers.is_empty() && members.is_empty() { continue; });
         if balancers.is_empty() && members.is_empty() {
             records.push(Record::BurstEnded {
                 application: application.clone(),

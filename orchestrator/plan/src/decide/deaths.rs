@@ -8,7 +8,6 @@ use cartridge_protocol::{ApplicationId, ClusterId, Millis};
 use super::draft::Draft;
 use super::hearing;
 use super::limits::{ATTEMPTS, SILENCE, START, UPDATE, budget};
-use crate::observe::InstanceObservation;
 use crate::record::Record;
 use crate::world::{Member, MemberPhase};
 
@@ -54,12 +53,8 @@ fn confirmed(draft: &Draft<'_>, member: &Member) -> Option<String> {
     if matches!(member.phase, MemberPhase::Ended { .. } | MemberPhase::Stopping) {
         return None;
     }
-    if let Some(InstanceObservation::Gone {
-        incarnation, reason, ..
-    }) = draft.seen.instances.get(&member.id)
-        && *incarnation == member.incarnation
-        && !matches!(member.phase, MemberPhase::Planned { .. })
-    {
+    let planned = matches!(member.phase, MemberPhase::Planned { .. });
+    if let Some(reason) = hearing::ended(draft.seen, draft.now, member).filter(|_| !planned) {
         return Some(format!("its instance ended: {reason}"));
     }
     match &hearing::said(draft.seen, member)?.status.phase {
@@ -170,6 +165,7 @@ fn silent(draft: &mut Draft<'_>, id: &ClusterId) {
 
 /// Why silence is rather ours than theirs (S8, S9).
 fn brake(draft: &Draft<'_>, id: &ClusterId) -> Option<String> {
+    planted!(ReplacedUnderMassSilence => return None);
     if draft.blind() {
         return Some("nobody is heard at all: we are blind".into());
     }

@@ -101,7 +101,7 @@ fn asked(draft: &Draft<'_>, blueprint: &Application, component: &str, sizes: &Si
 fn cluster(world: &World, blueprint: &Application, alias: &str) -> Option<cartridge_protocol::ClusterId> {
     let mut clusters = world.clusters_of(&blueprint.application_id);
     clusters
-        .find(|cluster| cluster.alias == alias && cluster.autoscaling_policy.is_some())
+        .find(|cluster| cluster.alias == alias && cluster.is_wanted())
         .map(|cluster| cluster.id.clone())
 }
 

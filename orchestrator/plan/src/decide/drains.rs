@@ -94,6 +94,11 @@ pub(super) fn let_go(draft: &Draft<'_>, member: &Member) -> bool {
         return true;
     };
     let np = &member.network_partition;
+    planted!(DrainOffByOne => {
+        let key = (cluster.id.clone(), np.clone());
+        let reading = draft.seen.clusters.get(&key).filter(|reading| reading.revision >= member.revision);
+        return reading.is_some_and(|reading| reading.members.get(&member.id).is_none_or(|left| *left <= 1));
+    });
     if !world.is_balanced(&cluster.id) || !world.balancer_lives(&cluster.application, np) {
         return true;
     }

@@ -22,11 +22,14 @@ pub(super) fn decide(draft: &mut Draft<'_>, application: &ApplicationId, sizes: 
     let Some(state) = draft.world().applications.get(application) else {
         return;
     };
-    if state.blueprint.groups.is_empty() || sizes.is_empty() {
+    if state.blueprint.groups.is_empty() && state.groups.is_empty() {
         return;
     }
     let blueprint = state.blueprint.clone();
     finish(draft, &blueprint);
+    if blueprint.groups.is_empty() || sizes.is_empty() {
+        return;
+    }
     for np in in_use(draft.world(), application) {
         for (_, group) in blueprint.all_groups() {
             keep_bounds(draft, &blueprint, &np, group);

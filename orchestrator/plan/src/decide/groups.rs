@@ -7,7 +7,7 @@ use cartridge_protocol::{ApplicationId, NetworkPartitionId};
 
 use crate::blueprint::NetworkPartitionAlgorithm;
 use crate::placement;
-use crate::world::{Cluster, Role, World};
+use crate::world::{Cluster, World};
 
 /// Groups of network partitions that exist and that some cluster may use. Empty: the application does not run.
 pub(super) fn groups(world: &World, application: &ApplicationId) -> Vec<Vec<NetworkPartitionId>> {
@@ -22,7 +22,7 @@ pub(super) fn groups(world: &World, application: &ApplicationId) -> Vec<Vec<Netw
         world.network_partitions.contains_key(*np)
             && world
                 .clusters_of(application)
-                .any(|cluster| cluster.role == Role::Application && world.may_use(cluster, np))
+                .any(|cluster| cluster.is_wanted() && world.may_use(cluster, np))
     };
     let narrowed = policy
         .groups

@@ -5,11 +5,11 @@
 use cartridge_protocol::{ApplicationId, ClusterId, NetworkPartitionId};
 
 use super::draft::Draft;
-use super::limits;
 use super::parts::{self, Share};
+use super::{limits, renewing};
 use crate::placement;
 use crate::record::Record;
-use crate::world::{Role, World};
+use crate::world::{Cluster, Member, Role, World};
 
 /// Decides.
 pub(super) fn decide(draft: &mut Draft<'_>, application: &ApplicationId) {
@@ -17,7 +17,8 @@ pub(super) fn decide(draft: &mut Draft<'_>, application: &ApplicationId) {
         return;
     }
     for id in draft.cluster_ids(application) {
-        let Some(cluster) = draft.world().clusters.get(&id) else {
+        let stays = |cluster: &&Cluster| cluster.leaving.is_none();
+        let Some(cluster) = draft.world().clusters.get(&id).filter(stays) else {
             continue;
         };
         let stand = cluster
@@ -38,7 +39,13 @@ fn fill(draft: &mut Draft<'_>, id: &ClusterId, np: &NetworkPartitionId, part: &S
     let Some((have, missing)) = standing(draft.world(), id, np, part) else {
         return;
     };
-    let desired = part.desired.min(have.saturating_add(missing));
+    let world = draft.world();
+    let beside = world.clusters.get(id).map_or(0, |cluster| {
+        let here = |member: &&Member| member.group_instance == part.number;
+        let own = renewing::outdated(world, cluster, np).filter(here).count();
+        renewing::surge(world, cluster, np).min(u32::try_from(own).unwrap_or(u32::MAX))
+    });
+    let desired = (part.desired + beside).min(have.saturating_add(missing));
     if have >= desired || waits(draft, id, np) {
         return;
     }
@@ -79,7 +86,7 @@ fn fill(draft: &mut Draft<'_>, id: &ClusterId, np: &NetworkPartitionId, part: &S
 /// Members of a part that are to stay, and how many the cluster lacks there in all.
 fn standing(world: &World, id: &ClusterId, np: &NetworkPartitionId, part: &Share) -> Option<(u32, u32)> {
     let cluster = world.clusters.get(id)?;
-    let desired = cluster.instances.get(np)?.desired;
+    let desired = cluster.instances.get(np)?.desired + renewing::surge(world, cluster, np);
     // A balancer's ports are free only when nothing is left of the one before.
     let counts = |leaving: bool| !leaving || matches!(cluster.role, Role::Balancer { .. });
     let stay = || {

@@ -8,7 +8,7 @@ use cartridge_protocol::{Millis, NetworkPartitionId};
 
 use super::View;
 use super::limits::FRESH;
-use crate::observe::{MemberObservation, Observations};
+use crate::observe::{InstanceObservation, MemberObservation, Observations};
 use crate::world::{Cluster, Member, World};
 
 /// How many of some members serve, and how many of those were not heard lately.
@@ -32,7 +32,8 @@ impl Tally {
     }
 
     /// Fewer than 80 % are heard: nothing is taken away (S8).
-    pub const fn freezes(self) -> bool {
+    pub fn freezes(self) -> bool {
+        planted!(ScaleInOnSilence => return false);
         (self.serving - self.stale) * 5 < self.serving * 4
     }
 
@@ -62,6 +63,25 @@ pub(super) fn said_lately<'a>(
     member: &Member,
 ) -> Option<&'a MemberObservation> {
     said(seen, member).filter(|said| now.since(said.heard) <= FRESH)
+}
+
+/// How its instance ended, if the provisioner says so: it noticed the end, or its lists lack it and it is silent too.
+pub(super) fn ended<'a>(seen: &'a Observations, now: Millis, member: &Member) -> Option<&'a str> {
+    let (life, reason) = match seen.instances.get(&member.id)? {
+        InstanceObservation::Running { .. } => return None,
+        InstanceObservation::Gone {
+            incarnation, reason, ..
+        } => (incarnation, reason),
+        InstanceObservation::Missing {
+            incarnation, reason, ..
+        } => {
+            if said_lately(seen, now, member).is_some() {
+                return None;
+            }
+            (incarnation, reason)
+        }
+    };
+    (*life == member.incarnation).then_some(reason)
 }
 
 /// How long it has been silent while we listened.

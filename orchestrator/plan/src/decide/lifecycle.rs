@@ -8,7 +8,7 @@ use cartridge_protocol::{ApplicationId, ClusterId, Millis};
 use super::draft::Draft;
 use super::hearing;
 use super::limits::{CHANGE_SPAN, CHANGE_WAIT};
-use crate::observe::{InstanceObservation, MemberObservation};
+use crate::observe::MemberObservation;
 use crate::record::Record;
 use crate::world::{MAX_CHANGES, Member, MemberPhase, member_of};
 
@@ -115,8 +115,7 @@ fn switched(member: &Member, said: &MemberObservation) -> Option<Record> {
 
 /// Its agent, or the provisioner, says that it ended.
 fn ended(draft: &Draft<'_>, member: &Member) -> bool {
-    let gone = matches!(draft.seen.instances.get(&member.id),
-        Some(InstanceObservation::Gone { incarnation, .. }) if *incarnation == member.incarnation);
+    let gone = hearing::ended(draft.seen, draft.now, member).is_some();
     let stopped = hearing::said(draft.seen, member)
         .is_some_and(|said| matches!(said.status.phase, Phase::Stopped | Phase::Failed { .. }));
     gone || stopped

@@ -8,7 +8,7 @@ use cartridge_protocol::{ApplicationId, ClusterId, NetworkPartitionId};
 use super::draft::Draft;
 use super::shrinking::is_last_endpoint;
 use crate::record::Record;
-use crate::world::{Cluster, Member, MemberPhase, Role, Standing, World};
+use crate::world::{Cluster, Member, MemberPhase, Standing, World};
 
 mod orders;
 mod shares;
@@ -62,7 +62,7 @@ pub(super) fn in_use(world: &World, application: &ApplicationId) -> Vec<NetworkP
 pub(super) fn parts_in(world: &World, application: &ApplicationId, np: &NetworkPartitionId) -> Vec<Part> {
     let clusters = world
         .clusters_of(application)
-        .filter(|cluster| cluster.role == Role::Application && cluster.instances.contains_key(np));
+        .filter(|cluster| cluster.is_wanted() && cluster.instances.contains_key(np));
     clusters
         .flat_map(|cluster| {
             let numbers = world.parts(cluster, np).into_iter();
@@ -163,7 +163,7 @@ fn depart(draft: &mut Draft<'_>, application: &ApplicationId) {
     };
     let leaving: Vec<Member> = world
         .clusters_of(application)
-        .filter(|cluster| cluster.role == Role::Application)
+        .filter(|cluster| cluster.is_wanted())
         .flat_map(|cluster| world.members_of(cluster))
         .filter(goes)
         .cloned()

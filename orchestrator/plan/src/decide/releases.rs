@@ -20,7 +20,7 @@ pub(super) fn decide(draft: &mut Draft<'_>, application: &ApplicationId) {
     }
     for id in draft.cluster_ids(application) {
         for step in [reject, propose, rollout::finish, accept, rollout::begin] {
-            let has_files = |cluster: &&Cluster| cluster.repository.is_some();
+            let has_files = |cluster: &&Cluster| cluster.repository.is_some() && cluster.leaving.is_none();
             let Some(cluster) = draft.world().clusters.get(&id).filter(has_files) else {
                 break;
             };
@@ -131,6 +131,12 @@ fn next_head<'a>(release: &ReleaseState, heads: &[(Millis, &'a CommitId)]) -> Op
             || release.proposed.as_ref() == Some(commit)
             || release.rejected.iter().any(|rejected| rejected.commit == *commit)
     };
+    planted!(RejectedOfferedAgain => if release.proposed.is_none() {
+        let rejected = |commit: &CommitId| release.rejected.iter().any(|one| one.commit == *commit);
+        if let Some((_, commit)) = heads.iter().rev().find(|(_, commit)| rejected(commit)) {
+            return Some(commit);
+        }
+    });
     let never_seen = |commit: &CommitId| !standing(commit) && !release.passed.contains(commit);
     if let Some((_, commit)) = heads.iter().rev().find(|(_, commit)| never_seen(commit)) {
         return Some(commit);

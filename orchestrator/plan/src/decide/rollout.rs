@@ -133,6 +133,7 @@ fn allowed(draft: &Draft<'_>, cluster: &Cluster, target: &CommitId, serving: usi
 /// Nobody else in its network partition takes requests, so it must not be taken out (S13), not even if it is
 /// suspended: it is then the last resort of its balancers.
 fn is_only_endpoint(draft: &Draft<'_>, cluster: &Cluster, member: &Member, taken: &[&Member]) -> bool {
+    planted!(EmptyBalancerSet => return false);
     let others = draft.world().members_in(cluster, &member.network_partition);
     let remains = |other: &Member| {
         other.id != member.id

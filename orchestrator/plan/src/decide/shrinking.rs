@@ -9,9 +9,10 @@ use super::draft::Draft;
 use super::hearing;
 use super::limits::{BUDGET_SPAN, budget};
 use super::parts::{self, Share};
+use super::renewing;
 use crate::placement;
 use crate::record::Record;
-use crate::world::{Cluster, Member, MemberPhase, Role, World};
+use crate::world::{Cluster, Member, MemberPhase, World};
 
 /// Decides.
 pub(super) fn decide(draft: &mut Draft<'_>, application: &ApplicationId) {
@@ -22,7 +23,7 @@ pub(super) fn decide(draft: &mut Draft<'_>, application: &ApplicationId) {
         let Some(cluster) = draft.world().clusters.get(&id) else {
             continue;
         };
-        if cluster.role != Role::Application {
+        if !cluster.is_wanted() {
             continue;
         }
         let stand = cluster
@@ -39,6 +40,11 @@ pub(super) fn decide(draft: &mut Draft<'_>, application: &ApplicationId) {
 }
 
 fn trim(draft: &mut Draft<'_>, id: &ClusterId, np: &NetworkPartitionId, part: &Share) {
+    let world = draft.world();
+    let cluster = world.clusters.get(id);
+    if cluster.is_some_and(|cluster| renewing::outdated(world, cluster, np).next().is_some()) {
+        return; // those go first, and not before others stand
+    }
     while let Some(member) = surplus(draft, id, np, part) {
         if member.phase.serves()
             && let Err(hindrance) = may_take(draft, id, &member)
@@ -79,7 +85,7 @@ fn surplus(draft: &Draft<'_>, id: &ClusterId, np: &NetworkPartitionId, part: &Sh
     world.members.get(&victim).cloned()
 }
 
-fn may_take(draft: &mut Draft<'_>, id: &ClusterId, member: &Member) -> Result<(), String> {
+pub(super) fn may_take(draft: &mut Draft<'_>, id: &ClusterId, member: &Member) -> Result<(), String> {
     let world = draft.world();
     let Some(cluster) = world.clusters.get(id) else {
         return Err("its cluster is gone".into());
@@ -112,12 +118,14 @@ fn may_take(draft: &mut Draft<'_>, id: &ClusterId, member: &Member) -> Result<()
 }
 
 pub(super) fn is_last_endpoint(world: &World, cluster: &Cluster, member: &Member) -> bool {
+    planted!(EmptyBalancerSet => return false);
     let other = |m: &Member| m.id != member.id && m.phase == MemberPhase::Active;
     !world.members_in(cluster, &member.network_partition).any(other)
 }
 
 /// None: there is budget left. Otherwise when there will be.
 fn budget_free_at(cluster: &Cluster, serving: usize, now: Millis) -> Option<Millis> {
+    planted!(BudgetIgnored => return None);
     let spent: Vec<Millis> = cluster
         .drains
         .iter()

@@ -12,7 +12,7 @@ use super::hearing;
 use super::limits::BALANCER_FRESH;
 use crate::blueprint::AutoscalingPolicy;
 use crate::scale::{self, Arrivals, Input, MemberLoad, Scaling};
-use crate::world::{Cluster, MemberPhase, Role};
+use crate::world::{Cluster, MemberPhase};
 
 /// How many, and why.
 #[derive(Clone, Debug)]
@@ -45,7 +45,7 @@ pub(super) fn decide(draft: &mut Draft<'_>, application: &ApplicationId) -> Size
         let Some(cluster) = draft.world().clusters.get(&id) else {
             continue;
         };
-        if cluster.role != Role::Application {
+        if !cluster.is_wanted() {
             continue;
         }
         let layout = Layout::of(draft.world(), cluster, &groups);

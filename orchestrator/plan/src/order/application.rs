@@ -1,21 +1,23 @@
-//! Blueprints: references, revisions, and what may change while an application runs.
+//! Blueprints: references, revisions, passwords.
 //!
 //! It refuses to see a password: it gets them sealed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use cartridge_protocol::ClusterId;
+use cartridge_protocol::tenant::TenantId;
 
-use super::{Code, Mode, Refusal, definitions, deploy, put};
+use super::{Code, Mode, Refusal, definitions, put, update};
 use crate::blueprint::{Application, Repository};
 use crate::record::Record;
-use crate::world::{ApplicationState, ApplicationStatus, World};
+use crate::world::{ApplicationState, World};
 
 /// Room for `-<number>` behind a cluster's id.
 const MEMBER_SUFFIX: &str = "-4294967295";
 
 pub(super) fn put(
     world: &World,
+    tenant: TenantId,
     mut blueprint: Application,
     sealed: &BTreeMap<String, String>,
     expected_revision: Option<u64>,
@@ -29,6 +31,7 @@ pub(super) fn put(
     let undefined = definitions::take_over(world, &mut blueprint);
     let id = blueprint.application_id.clone();
     let present = world.applications.get(&id);
+    blueprint.tenant = present.map_or(tenant, |state| state.blueprint.tenant);
     let before = present.map(|state| &state.blueprint);
     let changed = put::fits(
         mode,
@@ -40,21 +43,20 @@ pub(super) fn put(
     )?;
     revision_fits(&blueprint, present, expected_revision)?;
     if let Some(state) = present {
-        may_change(state, &blueprint)?;
+        update::may_change(world, state, &blueprint)?;
     }
     let mut faults = undefined;
     faults.extend(definitions::instances(&blueprint));
     faults.extend(references(world, &blueprint));
+    faults.extend(for_one_tenant(world, &blueprint));
     Refusal::of(Code::Invalid, faults)?;
 
     let mut records: Vec<Record> = seals(world, &blueprint, before, sealed)?;
     if changed {
-        let mut after = world.clone();
-        if let Some(state) = after.applications.get_mut(&id) {
-            state.blueprint = blueprint.clone();
-        }
-        deploy::all_still_fit(world, &after, "components.cartridges")?;
-        records.insert(0, Record::ApplicationPut(Box::new(blueprint)));
+        let put = Record::ApplicationPut(Box::new(blueprint));
+        let follow = update::follow(world, &id, &put)?;
+        records.insert(0, put);
+        records.extend(follow);
     }
     Ok(records)
 }
@@ -83,46 +85,27 @@ fn revision_fits(
     }
 }
 
-/// While an application runs, its cartridges stay the same ones; sizes, policies and repositories may change.
-fn may_change(state: &ApplicationState, blueprint: &Application) -> Result<(), Refusal> {
-    let id = blueprint.application_id.as_str();
-    match state.status {
-        ApplicationStatus::Created => return Ok(()),
-        ApplicationStatus::Undeploying { .. } => {
-            let message = format!("application {id:?} is being undeployed; change it when that is done");
-            return Err(Refusal::new(Code::Conflict, "applicationId", message));
+/// Only the super tenant offers what several tenants share.
+fn for_one_tenant(world: &World, blueprint: &Application) -> Vec<(String, String)> {
+    if blueprint.tenant.is_super() {
+        return Vec::new();
+    }
+    let mut faults = Vec::new();
+    if blueprint.multi_tenant {
+        let message = "only the super tenant has applications for several tenants".to_owned();
+        faults.push(("multiTenant".to_owned(), message));
+    }
+    for located in blueprint.located() {
+        let cartridge = world.cartridges.get(&located.subscription.cartridge_type);
+        if let Some(cartridge) = cartridge.filter(|cartridge| cartridge.multi_tenant) {
+            let message = format!(
+                "cartridge {:?} is for several tenants; only the super tenant uses such",
+                cartridge.cartridge_type.as_str()
+            );
+            faults.push((format!("{}.type", located.field), message));
         }
-        ApplicationStatus::Deployed { .. } => {}
     }
-    let structure = |application: &Application| -> BTreeSet<String> {
-        let pairs = application.located().into_iter();
-        pairs
-            .map(|found| {
-                let one = found.subscription;
-                let path: String = found
-                    .groups
-                    .iter()
-                    .map(|group| format!(" in {}", group.alias))
-                    .collect();
-                format!("{} ({}){path}", one.alias, one.cartridge_type)
-            })
-            .collect()
-    };
-    let (now, then) = (structure(&state.blueprint), structure(blueprint));
-    let differing: Vec<&str> = now.symmetric_difference(&then).map(String::as_str).collect();
-    if differing.is_empty() && state.blueprint.multi_tenant == blueprint.multi_tenant {
-        return Ok(());
-    }
-    let what = if differing.is_empty() {
-        "multiTenant".to_owned()
-    } else {
-        differing.join(", ")
-    };
-    let message = format!(
-        "components.cartridges: application {id:?} is deployed, its cartridges cannot be added, removed or replaced \
-         now: {what}; undeploy it first"
-    );
-    Err(Refusal::new(Code::Conflict, "components.cartridges", message))
+    faults
 }
 
 /// What the blueprint names and does not exist, and names that become too long together.

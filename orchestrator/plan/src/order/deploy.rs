@@ -9,7 +9,7 @@ use cartridge_protocol::{ApplicationId, NetworkPartitionId, PolicyId};
 use super::{Code, Refusal, put};
 use crate::blueprint::{Application, ApplicationPolicy, NetworkPartitionAlgorithm};
 use crate::record::Record;
-use crate::world::{ApplicationStatus, World, balancer_cluster};
+use crate::world::{ApplicationState, ApplicationStatus, World, balancer_cluster};
 
 /// The provisioner whose balancers share the ports of one machine.
 const LOCAL: &str = "process";
@@ -40,7 +40,7 @@ pub(super) fn deploy(
         return Err(Refusal::new(Code::Invalid, "policy", message));
     };
     Refusal::of(Code::Invalid, misfits(world, &state.blueprint, found))?;
-    ports_are_free(world, &state.blueprint, found)?;
+    ports_are_free(world, &state.blueprint, found, "policy")?;
 
     let (first, reason) = match found.algorithm {
         NetworkPartitionAlgorithm::OneAfterAnother => (found.groups.iter().take(1), "deployed: first group"),
@@ -167,17 +167,17 @@ fn misfits(world: &World, application: &Application, policy: &ApplicationPolicy)
 }
 
 /// On one machine two balancers cannot listen at one address and port.
-fn ports_are_free(
+pub(super) fn ports_are_free(
     world: &World,
     application: &Application,
     policy: &ApplicationPolicy,
+    field: &str,
 ) -> Result<(), Refusal> {
     let wanted = listeners(world, application, policy);
-    for state in world
-        .applications
-        .values()
-        .filter(|state| put::runs(&state.status))
-    {
+    let other = |state: &&ApplicationState| {
+        put::runs(&state.status) && state.blueprint.application_id != application.application_id
+    };
+    for state in world.applications.values().filter(other) {
         let other = &state.blueprint;
         let taken: BTreeSet<(std::net::IpAddr, u16)> = match &state.status {
             ApplicationStatus::Deployed { policy } => world
@@ -188,12 +188,17 @@ fn ports_are_free(
             _ => continue,
         };
         if let Some((address, port)) = wanted.intersection(&taken).next() {
+            // Whose it is, is nobody's business.
+            let who = if other.tenant == application.tenant {
+                format!("application {:?}", other.application_id.as_str())
+            } else {
+                "another application".to_owned()
+            };
             let message = format!(
-                "policy: application {:?} listens at {address} port {port} already; choose another proxyPort, or a \
-                 network partition with another address",
-                other.application_id.as_str()
+                "{field}: {who} listens at {address} port {port} already; choose another proxyPort, or a network \
+                 partition with another address"
             );
-            return Err(Refusal::new(Code::Conflict, "policy", message));
+            return Err(Refusal::new(Code::Conflict, field, message));
         }
     }
     Ok(())

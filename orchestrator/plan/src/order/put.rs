@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::{Code, Mode, Refusal, deploy};
+use super::{Code, Mode, Refusal, deploy, update};
 use crate::blueprint::{ApplicationPolicy, AutoscalingPolicy, Cartridge, DeploymentPolicy, NetworkPartition};
 use crate::record::Record;
 use crate::world::{ApplicationStatus, BALANCER_CARTRIDGE, World};
@@ -57,11 +57,13 @@ pub(super) fn cartridge(world: &World, cartridge: Box<Cartridge>, mode: Mode) ->
         return Err(Refusal::new(Code::Invalid, "type", message));
     }
     let present = world.cartridges.get(id);
-    let changed = fits(mode, "cartridge", id.as_str(), "type", present, &cartridge)?;
-    Ok(changed
-        .then_some(Record::CartridgePut(cartridge))
-        .into_iter()
-        .collect())
+    if !fits(mode, "cartridge", id.as_str(), "type", present, &cartridge)? {
+        return Ok(Vec::new());
+    }
+    let follow = update::cartridge(world, present, &cartridge)?;
+    let mut records = vec![Record::CartridgePut(cartridge)];
+    records.extend(follow);
+    Ok(records)
 }
 
 pub(super) fn autoscaling_policy(world: &World, policy: Box<AutoscalingPolicy>, mode: Mode) -> Answer {

@@ -2,6 +2,7 @@
 //!
 //! It refuses to carry anything out: an order becomes a record, the plan does the rest.
 
+use cartridge_protocol::tenant::TenantId;
 use cartridge_protocol::{ClusterId, CommitId, MemberId};
 
 use super::{Code, Refusal};
@@ -167,9 +168,12 @@ pub(super) fn drain(world: &World, id: MemberId, by: &str) -> Answer {
     }])
 }
 
-pub(super) fn announce(world: &World, repo_url: &str) -> Answer {
+pub(super) fn announce(world: &World, tenant: TenantId, repo_url: &str) -> Answer {
     let wanted = same_repository(repo_url);
-    let clusters = world.clusters.values().filter(|cluster| {
+    let own = |cluster: &&Cluster| {
+        tenant.is_super() || world.owner_of(cluster.application.as_str()) == Some(tenant)
+    };
+    let clusters = world.clusters.values().filter(own).filter(|cluster| {
         let repository = cluster.repository.as_ref();
         repository.is_some_and(|repository| same_repository(&repository.repo_url) == wanted)
     });

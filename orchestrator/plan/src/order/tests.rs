@@ -2,6 +2,9 @@
 
 mod groups;
 mod steering;
+mod tenants;
+mod updates;
+mod values;
 
 use cartridge_protocol::Millis;
 use serde_json::{Value, json};
@@ -355,8 +358,10 @@ fn everything_can_be_removed_in_reverse_order() {
     ] {
         ordered(&mut world, order);
     }
+    // Whose the application's name is, is all that is kept.
     let empty = World {
         seq: world.seq,
+        former: [(id("shop"), TenantId::SUPER)].into_iter().collect(),
         ..World::default()
     };
     assert_eq!(world, empty);
@@ -382,28 +387,6 @@ fn a_stale_revision_conflicts() {
         refused(&world, edit(current)).code,
         Code::Conflict,
         "the same edit twice"
-    );
-}
-
-#[test]
-fn a_running_application_may_change_sizes_but_not_its_cartridges() {
-    let mut world = deployed();
-    ordered(
-        &mut world,
-        put(blueprint("shop", |d| {
-            d["components"]["cartridges"][0]["cartridgeMax"] = json!(9)
-        })),
-    );
-    assert_eq!(world.clusters[&id::<ClusterId>(WEB)].max, 9);
-    let renamed = blueprint("shop", |d| {
-        d["components"]["cartridges"][0]["subscribableInfo"]["alias"] = json!("other");
-    });
-    let refusal = refused(&world, put(renamed));
-    assert_eq!(refusal.code, Code::Conflict);
-    assert!(
-        refusal.message.contains("other (php), web (php)"),
-        "{}",
-        refusal.message
     );
 }
 

@@ -81,6 +81,7 @@ fn add(world: &mut World, cluster: &ClusterId, number: u64, place: PartitionId, 
         ordered_commit: None,
         release: None,
         revision: 0,
+        planned: 0,
     };
     world.members.insert(id.clone(), member);
     world.clusters.get_mut(cluster).unwrap().members.insert(id);

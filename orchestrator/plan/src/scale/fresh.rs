@@ -1,18 +1,17 @@
 //! Who was heard lately (S8).
 //!
-//! It refuses to know what the figures say. "Lately" is three of the member's own publishing intervals as seen, but
-//! at least three of those that it was told to keep: it publishes more often while its figures move.
+//! It refuses to know what the figures say. "Lately" is three of the publishing intervals that members are told to keep,
+//! not three of those seen: who falls silent again and again would be taken for one who speaks rarely.
 
 use cartridge_protocol::Millis;
 
 use super::{Freeze, HEARD_SHARE, Input, MemberLoad};
+use crate::decide::limits::FRESH;
 use crate::observe::Window;
-
-const LEAST: Millis = crate::decide::limits::FRESH;
-const MOST: Millis = Millis::from_secs(45);
 
 /// Why nothing may shrink, if too little was heard.
 pub(super) fn freeze(input: &Input<'_>) -> Option<Freeze> {
+    planted!(ScaleInOnSilence => return None);
     let fresh = input
         .members
         .iter()
@@ -48,26 +47,12 @@ fn member_is_fresh(input: &Input<'_>, member: &MemberLoad<'_>) -> bool {
         .filter(|w| w.last().is_some())
         .collect();
     if measured.is_empty() {
-        return input.now.since(member.heard) <= limit(member.load).max(limit(member.memory));
+        return input.now.since(member.heard) <= FRESH;
     }
     measured.into_iter().all(|window| is_fresh(window, input.now))
 }
 
 /// Whether the newest point is young enough to be believed.
 pub(super) fn is_fresh(window: &Window, now: Millis) -> bool {
-    window
-        .last()
-        .is_some_and(|(at, _)| now.since(at) <= limit(window))
-}
-
-/// Three of its publishing intervals (the middle one of those seen: one pause must not stretch it).
-fn limit(window: &Window) -> Millis {
-    let times: Vec<u64> = window.points().map(|(at, _)| at.0).collect();
-    let mut gaps: Vec<u64> = times
-        .windows(2)
-        .map(|pair| pair[1].saturating_sub(pair[0]))
-        .collect();
-    gaps.sort_unstable();
-    let typical = gaps.get(gaps.len() / 2).copied().unwrap_or(0);
-    Millis(typical.saturating_mul(3)).clamp(LEAST, MOST)
+    window.last().is_some_and(|(at, _)| now.since(at) <= FRESH)
 }

@@ -65,7 +65,9 @@ impl World {
             Record::OrchestratorStarted { epoch } if *epoch <= self.epoch => {
                 Err(format!("epoch {epoch} does not follow epoch {}", self.epoch))
             }
-            Record::RepositorySecretSealed { application, .. } => self.known(application),
+            Record::RepositorySecretSealed { application, .. }
+            | Record::ValuesShared { application, .. }
+            | Record::ValuesWithdrawn { application, .. } => self.known(application),
             Record::ApplicationRemoved { application } => {
                 self.status_is(application, "not deployed", |s| *s == ApplicationStatus::Created)
             }
@@ -102,7 +104,9 @@ impl World {
                     format!("{cluster} wants {desired} there, not {from}")
                 })
             }
+            Record::ClusterRetired { cluster } => self.retires(cluster),
             Record::ClusterSizeOrdered { cluster, .. }
+            | Record::ClusterRenewed { cluster, .. }
             | Record::RepositoryAnnounced { cluster }
             | Record::ReleaseProposed { cluster, .. }
             | Record::ReleaseUnpinned { cluster, .. } => self.known_cluster(cluster).map(|_| ()),
@@ -116,7 +120,7 @@ impl World {
                     format!("{} is not proposed", commit.short())
                 })
             }
-            _ => Ok(()),
+            other => self.tenancy_fits(other),
         }
     }
 
@@ -163,6 +167,16 @@ impl World {
             .get(cluster)
             .map(|cluster| &cluster.instances)
             .ok_or_else(|| format!("there is no cluster {cluster}"))
+    }
+
+    fn retires(&self, cluster: &ClusterId) -> Result<(), String> {
+        self.known_cluster(cluster)?;
+        let known = self.clusters.get(cluster);
+        demand(known.is_some_and(|known| known.leaving.is_some()), || {
+            format!("{cluster} is not being emptied")
+        })?;
+        let left = known.and_then(|known| known.members.first());
+        demand(left.is_none(), || format!("{left:?} is still there"))
     }
 
     fn burst_fits(&self, record: &Record) -> Result<(), String> {
@@ -218,6 +232,8 @@ impl World {
         demand(parts.is_some_and(|parts| parts.contains(group_instance)), || {
             format!("the group of {cluster} has no instance {group_instance} in {network_partition}")
         })?;
+        let leaves = self.clusters.get(cluster).is_some_and(|c| c.leaving.is_some());
+        demand(!leaves, || format!("{cluster} is being emptied"))?;
         let next = self
             .clusters
             .get(cluster)
@@ -241,7 +257,7 @@ impl World {
     }
 }
 
-fn demand(fits: bool, problem: impl FnOnce() -> String) -> Result<(), String> {
+pub(super) fn demand(fits: bool, problem: impl FnOnce() -> String) -> Result<(), String> {
     if fits { Ok(()) } else { Err(problem()) }
 }
 

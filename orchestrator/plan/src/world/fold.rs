@@ -55,7 +55,10 @@ impl World {
     fn change(&mut self, record: &Record, now: Millis) {
         match record {
             Record::InstallationCreated { installation } => self.installation.clone_from(installation),
-            Record::OrchestratorStarted { epoch } => self.epoch = *epoch,
+            Record::OrchestratorStarted { epoch } => {
+                planted!(PauseForgotten => self.paused = None);
+                self.epoch = *epoch;
+            }
             Record::AutomationPaused { by, reason } => {
                 self.paused = Some(Paused {
                     by: by.clone(),
@@ -69,6 +72,11 @@ impl World {
             | Record::ClusterResized { .. }
             | Record::ClusterSizeOrdered { .. }
             | Record::RepositoryAnnounced { .. } => self.change_cluster(record, now),
+            Record::ClusterRenewed { cluster, .. } => self.renew(cluster),
+            Record::ClusterRetired { cluster } => {
+                self.forget_values_of(cluster);
+                self.retire(cluster, now);
+            }
             Record::GroupInstanceStarted { .. }
             | Record::GroupInstanceEnding { .. }
             | Record::GroupInstanceEnded { .. }
@@ -77,26 +85,32 @@ impl World {
             | Record::ReleaseAccepted { .. }
             | Record::ReleaseRejected { .. }
             | Record::ReleaseUnpinned { .. } => self.change_release(record),
+            Record::TenantPut(_) | Record::TenantActivated { .. } | Record::TenantDeactivated { .. } => {
+                self.change_tenant(record);
+            }
             Record::ApplicationPut(_)
             | Record::RepositorySecretSealed { .. }
             | Record::ApplicationRemoved { .. }
             | Record::ApplicationDeployed { .. }
             | Record::ApplicationUndeploying { .. }
-            | Record::ApplicationUndeployed { .. } => self.change_application(record),
+            | Record::ApplicationUndeployed { .. } => self.change_application(record, now),
+            Record::ValuesShared { .. } | Record::ValuesWithdrawn { .. } => self.change_values(record),
             other => match super::member_of(other) {
                 Some((member, _)) => self.change_member(other, member, now),
-                None => self.change_resource(other),
+                None => self.change_resource(other, now),
             },
         }
     }
 
-    fn change_resource(&mut self, record: &Record) {
+    fn change_resource(&mut self, record: &Record, now: Millis) {
         let revision = self.seq;
         match record {
             Record::CartridgePut(cartridge) => {
                 self.touch(|cluster| cluster.cartridge == cartridge.cartridge_type, revision);
+                self.rename_ports(cartridge);
                 self.cartridges
                     .insert(cartridge.cartridge_type.clone(), (**cartridge).clone());
+                self.follow_cartridge(&cartridge.cartridge_type, now);
             }
             Record::CartridgeRemoved { cartridge_type } => {
                 self.cartridges.remove(cartridge_type);
@@ -137,6 +151,13 @@ impl World {
             Record::NetworkPartitionRemoved { id } => {
                 self.network_partitions.remove(id);
             }
+            Record::KubernetesClusterPut(cluster) => {
+                self.kubernetes_clusters
+                    .insert(cluster.cluster_id.clone(), (**cluster).clone());
+            }
+            Record::KubernetesClusterRemoved { id } => {
+                self.kubernetes_clusters.remove(id);
+            }
             other => unreachable!("no resource record: {other:?}"),
         }
     }
@@ -148,7 +169,7 @@ impl World {
         });
     }
 
-    fn change_application(&mut self, record: &Record) {
+    fn change_application(&mut self, record: &Record, now: Millis) {
         let revision = self.seq;
         match record {
             Record::ApplicationPut(blueprint) => {
@@ -161,16 +182,21 @@ impl World {
                 let id = blueprint.application_id.clone();
                 let before = self.applications.remove(&id);
                 let groups = before.as_ref().map(|before| before.groups.clone());
+                let status = before.as_ref().map(|before| before.status.clone());
+                let deployed = before.as_ref().map_or(0, |before| before.deployed);
                 let state = ApplicationState {
                     blueprint,
-                    status: before.map_or(ApplicationStatus::Created, |before| before.status.clone()),
+                    status: status.unwrap_or(ApplicationStatus::Created),
                     revision,
                     groups: groups.unwrap_or_default(),
+                    deployed,
                 };
                 let runs = state.status != ApplicationStatus::Created;
+                self.former.remove(&id);
                 self.applications.insert(id.clone(), state);
-                if runs {
+                if let Some(before) = before.filter(|_| runs) {
                     self.describe_clusters(&id);
+                    self.follow_blueprint(&id, &before.blueprint, now);
                 }
             }
             Record::RepositorySecretSealed {
@@ -179,14 +205,20 @@ impl World {
                 sealed,
             } => self.seal(application, alias, sealed),
             Record::ApplicationRemoved { application } => {
-                self.applications.remove(application);
+                if let Some(state) = self.applications.remove(application) {
+                    self.former.insert(application.clone(), state.blueprint.tenant);
+                }
                 self.sealed.remove(application);
+                self.values.remove(application);
             }
             Record::ApplicationDeployed { application, policy } => {
                 let status = ApplicationStatus::Deployed {
                     policy: policy.clone(),
                 };
                 self.set_status(application, status);
+                if let Some(state) = self.applications.get_mut(application) {
+                    state.deployed = revision;
+                }
                 self.describe_clusters(application);
             }
             Record::ApplicationUndeploying { application, force } => {
@@ -200,6 +232,7 @@ impl World {
                     self.retired.insert(cluster.id.clone(), cluster.next_member);
                 }
                 self.clusters.retain(|_, cluster| !gone(cluster));
+                self.values.remove(application);
                 if let Some(state) = self.applications.get_mut(application) {
                     state.groups.clear();
                 }
@@ -275,20 +308,19 @@ impl World {
                 to,
                 ..
             } => {
-                let instance = self.clusters.get_mut(cluster).map(|cluster| {
-                    let fresh = || ClusterInstance::new(now);
-                    cluster
+                if let Some(cluster) = self.clusters.get_mut(cluster) {
+                    let sharing = cluster.sharing();
+                    let instance = cluster
                         .instances
                         .entry(network_partition.clone())
-                        .or_insert_with(fresh)
-                });
-                if let Some(instance) = instance {
+                        .or_insert_with(|| ClusterInstance::new(now));
                     instance.desired = *to;
                     instance.since = now;
-                }
-                // Whether a cluster is stopped is in the topology.
-                if let Some(cluster) = self.clusters.get_mut(cluster) {
+                    // Whether a cluster is stopped is in the topology.
                     cluster.revision = revision;
+                    if cluster.repository.is_some() && cluster.sharing() != sharing {
+                        cluster.told = revision;
+                    }
                 }
             }
             Record::ClusterSizeOrdered { cluster, size, .. } => {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use cartridge_protocol::{ApplicationId, CartridgeType, ClusterId, Millis, NetworkPartitionId};
 
 use super::{Cluster, ClusterInstance, ReleaseState, Role, World};
-use crate::blueprint::Subscription;
+use crate::blueprint::{Repository, Subscription};
 
 /// The built-in cartridge that balancers run.
 pub const BALANCER_CARTRIDGE: &str = "cartridge-balancer";
@@ -55,14 +55,15 @@ impl World {
                 host,
             };
             describe(cluster, subscription, &name);
+            cluster.leaving = None;
             cluster.group = located.groups.last().map(|group| group.alias.clone());
             cluster.revision = revision;
             cluster.told = revision;
         }
     }
 
-    /// A network partition comes into use: every cluster that may go there gets an instance, and a balancer stands
-    /// in front if there is anything to balance.
+    /// A network partition comes into use, or what is to be there changes: every cluster that may go there gets an
+    /// instance, and a balancer stands in front if there is anything to balance.
     pub(super) fn start_burst(&mut self, application: &ApplicationId, np: &NetworkPartitionId, now: Millis) {
         let revision = self.seq;
         let allowed = self.clusters_allowed(application, np);
@@ -77,9 +78,14 @@ impl World {
                 cluster.revision = revision;
             }
         }
-        let Some(id) = balancer_cluster(application, np).filter(|_| balanced) else {
+        balanced |= self.leaving_is_balanced(application);
+        let Some(id) = balancer_cluster(application, np) else {
             return;
         };
+        if !balanced {
+            self.dismiss_balancer(&id);
+            return;
+        }
         let cartridge = CartridgeType::new(BALANCER_CARTRIDGE).expect("a constant that is an identifier");
         let next = self.retired.remove(&id).map_or(1, |next| *next);
         let cluster = self.clusters.get_or_insert_with(id.clone(), || {
@@ -88,6 +94,7 @@ impl World {
         cluster.role = Role::Balancer {
             network_partition: np.clone(),
         };
+        cluster.leaving = None;
         let instance = cluster
             .instances
             .entry(np.clone())
@@ -100,6 +107,7 @@ impl World {
         let allowed = |cluster: &&Cluster| {
             cluster.application == *application
                 && cluster.role == Role::Application
+                && cluster.leaving.is_none()
                 && self.may_use(cluster, np)
         };
         self.clusters
@@ -121,6 +129,12 @@ fn describe(cluster: &mut Cluster, subscription: &Subscription, name: &HostName<
     cluster.deployment_policy = Some(subscription.deployment_policy.clone());
     cluster.min = subscription.cartridge_min;
     cluster.max = subscription.cartridge_max;
+    let url = |repository: &Option<Repository>| repository.as_ref().map(|one| one.repo_url.clone());
+    if url(&cluster.repository) != url(&subscription.artifact_repository) {
+        // Another repository has other commits: new members would ask it in vain for these.
+        cluster.release.accepted = None;
+        cluster.release.previous = None;
+    }
     cluster.repository.clone_from(&subscription.artifact_repository);
     let host = name.host.filter(|host| !host.is_empty());
     cluster.hosts = match (host, name.multi_tenant) {
@@ -159,5 +173,7 @@ fn blank(
         drains: VecDeque::new(),
         revision: 0,
         told: 0,
+        leaving: None,
+        renewed: 0,
     }
 }

@@ -89,6 +89,7 @@ impl World {
             ordered_commit: None,
             release: None,
             revision: self.seq,
+            planned: self.seq,
         };
         self.members.insert(member.clone(), planned);
         if let Some(cluster) = self.clusters.get_mut(cluster) {
@@ -172,7 +173,7 @@ impl Member {
                 self.instance = Some(Instance {
                     name: instance.clone(),
                     address: *address,
-                    ports: ports.clone(),
+                    ports: ports.clone().into(),
                 });
                 if matches!(self.phase, MemberPhase::Planned { .. }) {
                     self.phase = MemberPhase::Ensured;

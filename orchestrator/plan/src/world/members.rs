@@ -39,6 +39,13 @@ impl Members {
         self.all.remove(id);
     }
 
+    /// Keeps those of which this holds.
+    pub(super) fn kept(&self, keep: impl Fn(&Member) -> bool) -> Self {
+        let mut all = self.all.clone();
+        all.retain(|_, member| keep(member));
+        all.into()
+    }
+
     /// Changes one; None: there is no such member.
     pub fn change<T>(&mut self, id: &MemberId, change: impl FnOnce(&mut Member) -> T) -> Option<T> {
         self.forget(id);

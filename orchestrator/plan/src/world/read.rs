@@ -7,6 +7,15 @@ use cartridge_protocol::{ApplicationId, ClusterId, CommitId, NetworkPartitionId}
 use super::{ApplicationState, ApplicationStatus, Cluster, Member, MemberPhase, Role, World};
 use crate::blueprint::{ApplicationPolicy, PortMapping};
 
+impl Cluster {
+    /// About how many members share the looks at its repository: a power of two, so that it rarely changes.
+    pub fn sharing(&self) -> u32 {
+        let wanted = self.instances.values().map(|instance| instance.desired);
+        let all = wanted.fold(0, u32::saturating_add);
+        1 << all.max(1).ilog2()
+    }
+}
+
 impl MemberPhase {
     /// Was ready once, and is not told to go.
     pub const fn serves(&self) -> bool {

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use cartridge_orchestrator_plan::step::MemberSpec;
-use cartridge_protocol::link::{Desired, Phase, Refused, Run, Status};
-use cartridge_protocol::sample::{BalancerReading, ClusterReading, MemberReading};
+use cartridge_protocol::link::{Batch, Desired, Phase, Refused, Run, Status};
+use cartridge_protocol::sample::{BalancerReading, ClusterReading, MemberReading, Sample, Scope};
 use cartridge_protocol::topology::{EndpointState, Topology};
 use cartridge_protocol::{CommitId, MemberId, Millis, NetworkPartitionId};
 
-use super::Chance;
-use super::orchestrator::Said;
+use super::network::Said;
+use super::{Chance, ShellBug};
 
 /// The Git repository, and which of its commits break the application.
 #[derive(Clone, Debug, Default)]
@@ -30,10 +30,26 @@ pub struct Agent {
     pub balancer: bool,
     pub credential: String,
     pub boots: Millis,
+    pub made: Millis,
     pub joined: bool,
     pub exited: bool,
     /// Says and does nothing until then.
     pub paused: Millis,
+    /// What it says is lost until then.
+    pub cut_up: Millis,
+    /// What it is told is lost until then.
+    pub cut_down: Millis,
+    /// Its application does not answer until then.
+    pub hangs: Millis,
+    /// It lies about its load until then, percent.
+    pub lies: Option<(Millis, f64)>,
+    /// The journal position that it was told of last.
+    pub told_of: Option<u64>,
+    /// What it must never have done, as far as the harness knows (S10, S11, S13).
+    pub guilt: Option<(&'static str, String)>,
+    pub bug: Option<ShellBug>,
+    highest: (u64, u64),
+    idle: Millis,
     pub desired: Option<Desired>,
     pub status: Status,
     pub table: Option<Topology>,
@@ -62,9 +78,19 @@ impl Agent {
             balancer: spec.balancer,
             credential: format!("hash-{seed:x}"),
             boots,
+            made: boots,
             joined: false,
             exited: false,
             paused: Millis::ZERO,
+            cut_up: Millis::ZERO,
+            cut_down: Millis::ZERO,
+            hangs: Millis::ZERO,
+            lies: None,
+            told_of: None,
+            guilt: None,
+            bug: None,
+            highest: (0, 0),
+            idle: Millis::ZERO,
             desired: None,
             status: Status::starting(),
             table: None,
@@ -92,16 +118,66 @@ impl Agent {
             .desired
             .as_ref()
             .is_none_or(|before| desired.epoch >= before.epoch && desired.revision >= before.revision);
-        if newer {
-            self.desired = Some(desired);
+        if !newer && self.bug != Some(ShellBug::OldOrders) {
+            return;
         }
+        let (epoch, revision) = self.highest;
+        if desired.epoch < epoch {
+            let problem = format!("{} follows epoch {} after {epoch}", self.member, desired.epoch);
+            self.guilt = Some(("S10 fencing", problem));
+        } else if desired.revision < revision {
+            let problem = format!(
+                "{} follows revision {} after {revision}",
+                self.member, desired.revision
+            );
+            self.guilt = Some(("S11 monotone apply", problem));
+        }
+        self.highest = (epoch.max(desired.epoch), revision.max(desired.revision));
+        self.desired = Some(desired);
+        self.idle = Millis::ZERO;
+    }
+
+    /// Its machine stopped and starts again: what is on its disk is still there.
+    pub fn reboot(&mut self, back: Millis) {
+        self.boots = back;
+        self.status.phase = Phase::Starting;
+        self.switching = None;
+        self.told = None;
+        self.told_of = None;
+        self.idle = Millis::ZERO;
     }
 
     /// One second of its life.
     pub fn live(&mut self, now: Millis, repository: &Repository) {
-        let Some(desired) = self.desired.clone() else {
+        if now < self.idle && self.told.is_some() {
+            return;
+        }
+        let Some(mut desired) = self.desired.take() else {
             return;
         };
+        self.follow_orders(now, &mut desired, repository);
+        self.desired = Some(desired);
+        self.idle = self.next(now);
+    }
+
+    /// When it has something to do again, if nothing happens.
+    fn next(&self, now: Millis) -> Millis {
+        let busy = self.switching.is_some()
+            || self.stops.is_some()
+            || self.hangs > now
+            || self.lies.is_some()
+            || self.balancer
+            || self.status.phase != Phase::Active;
+        let has_files = self
+            .desired
+            .as_ref()
+            .is_some_and(|desired| desired.artifacts.is_some());
+        let looks = if has_files { self.looks } else { Millis(u64::MAX) };
+        let told = self.told.as_ref().map_or(now, |(_, until)| *until);
+        if busy { now } else { looks.min(told) }
+    }
+
+    fn follow_orders(&mut self, now: Millis, desired: &mut Desired, repository: &Repository) {
         self.status.revision = desired.revision;
         if let Run::Stop { .. } = desired.run {
             self.stop(now);
@@ -114,22 +190,25 @@ impl Agent {
             }
             self.follow(now, artifacts.commit.as_ref(), desired.revision, repository);
         }
-        if let Some(topology) = desired.topology {
+        if let Some(topology) = desired.topology.take() {
             let newer = self
                 .table
                 .as_ref()
                 .is_none_or(|table| topology.revision >= table.revision);
-            if newer {
+            if newer || self.bug == Some(ShellBug::OldOrders) {
                 self.serve(topology, now);
             }
         }
         let has_files = desired.artifacts.is_none() || self.status.release.is_some();
         let switching = self.switching.is_some() && self.status.release.is_some();
         if has_files && now >= self.boots.plus(Millis(1000)) {
+            let suspended = |reason: &str| Phase::Suspended {
+                reason: reason.into(),
+            };
             self.status.phase = if switching {
-                Phase::Suspended {
-                    reason: "switching".into(),
-                }
+                suspended("switching")
+            } else if now < self.hangs {
+                suspended("its probe is not answered")
             } else {
                 Phase::Active
             };
@@ -202,8 +281,24 @@ impl Agent {
                 .any(|e| e.member == *member && e.state == EndpointState::Draining)
         };
         self.lingering.retain(|member, _| listed(member));
+        if let Some(table) = self
+            .table
+            .as_ref()
+            .filter(|table| table.revision > topology.revision)
+        {
+            let problem = format!(
+                "{} serves revision {} after {}",
+                self.member, topology.revision, table.revision
+            );
+            self.guilt = Some(("S11 monotone apply", problem));
+        }
         self.status.topology = Some(topology.revision);
         self.table = Some(topology);
+    }
+
+    /// Whether a request of its own is in flight at that member.
+    pub fn keeps(&self, member: &MemberId, now: Millis) -> bool {
+        self.lingering.get(member).is_some_and(|until| now < *until)
     }
 
     /// `demand`: requests in flight at this balancer, per cluster.
@@ -232,7 +327,7 @@ impl Agent {
                 in_flight_average: demand,
                 arrived: Some(self.arrived as u64),
                 in_flight: demand.ceil() as u64,
-                served: 0,
+                served: self.arrived as u64,
                 failed: 0,
                 members,
             }
@@ -243,23 +338,51 @@ impl Agent {
         })
     }
 
-    /// At once what is new, and the same again once per publish interval.
-    pub fn say(&mut self, demand: f64, now: Millis) -> Option<Said> {
-        let same = |(status, until): &(Status, Millis)| *status == self.status && now < *until;
+    /// At once what is new, and the same again once per publish interval. `load`: of its application, percent.
+    pub fn say(&mut self, demand: f64, load: f64, now: Millis) -> Option<Said> {
+        let same = |(status, until): &(Status, Millis)| now < *until && *status == self.status;
         if self.told.as_ref().is_some_and(same) {
             return None;
         }
         let interval = self.desired.as_ref().map_or(1000, |d| d.publish_interval_ms);
         self.told = Some((self.status.clone(), now.plus(Millis(interval))));
+        self.idle = self.next(now);
         self.sequence += 1;
+        self.lies = self.lies.filter(|(until, _)| now < *until);
         Some(Said {
             member: self.member.clone(),
             incarnation: self.incarnation,
-            sequence: self.sequence,
             credential: self.credential.clone(),
-            status: self.status.clone(),
-            reading: self.reading(demand, now),
+            honest: self.lies.map(|_| load),
+            batch: Batch {
+                sequence: self.sequence,
+                status: self.status.clone(),
+                sample: Some(self.sample(self.lies.map_or(load, |(_, lie)| lie))),
+                balancer: if self.balancer {
+                    self.reading(demand, now)
+                } else {
+                    None
+                },
+                notices: Vec::new(),
+                logs: Vec::new(),
+                logs_dropped: 0,
+            },
         })
+    }
+
+    fn sample(&self, load: f64) -> Sample {
+        Sample {
+            sequence: self.sequence,
+            scope: Scope::CgroupV2,
+            load: Some([load / 100.0; 3]),
+            cores: 1.0,
+            memory_used: Some(1 << 28),
+            memory_limit: Some(1 << 30),
+            cpu_percent: Some(load.min(100.0)),
+            throttled: None,
+            pressure: None,
+            readers: Vec::new(),
+        }
     }
 
     /// Whether its table sends new requests to that member.

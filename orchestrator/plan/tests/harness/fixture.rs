@@ -14,7 +14,7 @@ use cartridge_protocol::{
 };
 
 /// What differs between tests.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Shape {
     pub min: u32,
     pub max: u32,
@@ -25,6 +25,8 @@ pub struct Shape {
     pub everywhere: bool,
     pub network_partitions: usize,
     pub requests_in_flight: Option<f64>,
+    /// Threshold, percent.
+    pub load_average: Option<f64>,
     pub arrivals: Option<ArrivalPolicy>,
     pub stabilization_seconds: f64,
     /// Not one cartridge, but `db`, then the group `front` of `web` and the group `side` of `mem` in it.
@@ -32,7 +34,7 @@ pub struct Shape {
 }
 
 /// What differs between composite applications.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Composite {
     /// Of the application and of both groups.
     pub behaviour: TerminationBehaviour,
@@ -53,6 +55,7 @@ impl Default for Shape {
             everywhere: false,
             network_partitions: 2,
             requests_in_flight: Some(10.0),
+            load_average: None,
             arrivals: None,
             stabilization_seconds: 20.0,
             composite: None,
@@ -92,7 +95,7 @@ pub fn records(shape: &Shape) -> Vec<Record> {
             id: policy("scale"),
             requests_in_flight: shape.requests_in_flight,
             memory_consumption: None,
-            load_average: None,
+            load_average: shape.load_average,
             horizon_seconds: 0.0,
             stabilization_seconds: shape.stabilization_seconds,
             arrivals: shape.arrivals,
@@ -122,7 +125,7 @@ pub fn records(shape: &Shape) -> Vec<Record> {
     records
 }
 
-fn cartridge(shape: &Shape) -> Cartridge {
+pub fn cartridge(shape: &Shape) -> Cartridge {
     Cartridge {
         cartridge_type: CartridgeType::new("php").unwrap(),
         category: "framework".into(),
@@ -180,8 +183,9 @@ fn deployment_policy(shape: &Shape) -> DeploymentPolicy {
     }
 }
 
-fn application(shape: &Shape) -> Application {
+pub fn application(shape: &Shape) -> Application {
     let mut application = Application {
+        tenant: cartridge_protocol::tenant::TenantId::SUPER,
         application_id: app(),
         alias: "shop".into(),
         name: "Shop".into(),
@@ -236,7 +240,7 @@ fn group(composite: &Composite, alias: &str, cartridges: Vec<Subscription>, grou
     }
 }
 
-fn subscription(shape: &Shape, alias: &str) -> Subscription {
+pub fn subscription(shape: &Shape, alias: &str) -> Subscription {
     Subscription {
         cartridge_type: CartridgeType::new("php").unwrap(),
         cartridge_min: shape.min,

@@ -5,11 +5,67 @@
 #![allow(clippy::unwrap_used, reason = "constants of tests")]
 
 pub mod agent;
+pub mod disk;
+pub mod faults;
 pub mod fixture;
+pub mod network;
 pub mod orchestrator;
+pub mod people;
 pub mod provisioner;
 pub mod sim;
+pub mod strike;
 pub mod truth;
+pub mod witness;
+
+use std::fmt;
+
+/// Faults of the shell around the decisions that are planted on purpose, to see them found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ShellBug {
+    /// What is written is acknowledged before it is flushed.
+    LostFsync,
+    /// A batch of records is not written whole or not at all.
+    TornBatch,
+    /// Steps are begun before their records are durable.
+    EffectBeforeRecord,
+    /// The journal takes entries of an orchestrator that another one replaced.
+    NoFence,
+    /// An agent takes orders that are older than what it saw.
+    OldOrders,
+}
+
+/// An invariant that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which, as docs/simulation.md names it: `S7 destruction budget`.
+    pub invariant: String,
+    /// What is so, and should not be.
+    pub problem: String,
+}
+
+/// What a check comes to.
+pub type Holds = Result<(), Violation>;
+
+pub fn broken(invariant: &str, problem: impl Into<String>) -> Violation {
+    Violation {
+        invariant: invariant.to_owned(),
+        problem: problem.into(),
+    }
+}
+
+pub fn demand(holds: bool, invariant: &str, problem: impl FnOnce() -> String) -> Holds {
+    if holds {
+        Ok(())
+    } else {
+        Err(broken(invariant, problem()))
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} does not hold: {}", self.invariant, self.problem)
+    }
+}
 
 /// Splitmix64: small, even, and the same everywhere.
 #[derive(Clone, Debug)]

@@ -27,6 +27,8 @@ fn what_arrives_brings_members_and_what_does_not_takes_them() {
     let mut sim = running(&by_arrivals());
     sim.demand = 10.0;
     sim.seconds(120);
+    // How sudden it began is remembered for a while.
+    sim.until("two suffice", 900, |sim| sim.active() == 2);
     let begun = sim.orchestrator.journal.len();
     sim.demand = 32.0;
     sim.until("320 requests per second need four", 120, |sim| sim.active() == 4);

@@ -60,6 +60,8 @@ fn clients_are_not_sent_to_a_balancer_that_died_until_the_next_one_is_ready() {
 fn one_silent_member_is_replaced_after_twenty_seconds() {
     let mut sim = running(&four());
     let begun = sim.orchestrator.journal.len();
+    sim.agents.get_mut(&member(2)).unwrap().told = None;
+    sim.second(); // It is heard now.
     sim.agents.get_mut(&member(2)).unwrap().paused = Millis::from_secs(10_000);
     sim.seconds(20);
     assert_eq!(count(&sim, begun, failed), 0);

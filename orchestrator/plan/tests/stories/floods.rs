@@ -16,9 +16,8 @@ fn member(number: u64) -> MemberId {
 /// The member says this, and it is decided.
 fn says(sim: &mut Sim, phase: Phase) -> Vec<Record> {
     let now = sim.now;
-    for said in sim.orchestrator.seen.members.values_mut() {
-        said.heard = now;
-    }
+    let members = &mut sim.orchestrator.seen.members;
+    members.change(|_| true, |said| said.heard = now);
     let said = sim.orchestrator.seen.members.get_mut(&member(1)).unwrap();
     said.status.phase = phase;
     sim.orchestrator.pass(now)

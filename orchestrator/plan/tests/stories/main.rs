@@ -17,8 +17,10 @@ mod lives;
 mod orders;
 mod phases;
 mod releases;
+mod rumours;
 mod size;
 mod starts;
+mod updates;
 
 use cartridge_orchestrator_plan::record::Record;
 use harness::fixture::Shape;

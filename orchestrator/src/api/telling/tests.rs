@@ -51,6 +51,8 @@ fn all() -> Vec<Record> {
             "cluster-resized",
             json!({"networkPartition": np, "from": 1, "to": 2, "factor": "order", "reason": "because"}),
         ),
+        cluster("cluster-renewed", json!({"reason": "because"})),
+        cluster("cluster-retired", json!({})),
         cluster("cluster-size-ordered", json!({"size": 3, "by": "admin"})),
         cluster("repository-announced", json!({})),
         cluster(
@@ -147,5 +149,5 @@ fn no_two_kinds_look_alike() {
     kinds.sort();
     kinds.dedup();
     // With cartridge-put, autoscaling-policy-put and application-put, which are told in `resource`.
-    assert_eq!(kinds.len() + 3, 44);
+    assert_eq!(kinds.len() + 3, 46);
 }

@@ -94,3 +94,106 @@ async fn a_dry_run_tells_what_would_change_and_writes_nothing() {
     }
     assert_eq!(server.seq(), seq);
 }
+
+/// One document of every kind that can be put, in the order in which they need each other: collection, id, document,
+/// and where it can be changed to these two texts.
+pub(super) fn kinds() -> Vec<(&'static str, &'static str, Value, &'static str)> {
+    let mut all: Vec<_> = SAMPLES
+        .into_iter()
+        .zip([
+            ("p", "/loadThresholds/requestsInFlight/threshold"),
+            ("np", "/partitions/0/description"),
+            ("php", "/description"),
+            ("ap", "/properties"),
+        ])
+        .map(|((collection, text), (id, pointer))| {
+            let document = crate::api::body::read(text, false).unwrap();
+            (collection, id, document, pointer)
+        })
+        .collect();
+    all.extend([
+        (
+            "deploymentPolicies",
+            "d",
+            json!({"id": "d", "networkPartitions": [{"id": "np", "partitions": [{"id": "a", "partitionMax": 3}]}]}),
+            "/networkPartitions/0/partitions/0/partitionMax",
+        ),
+        (
+            "cartridgeGroups",
+            "g",
+            json!({"name": "g", "cartridges": ["php"]}),
+            "/dependencies",
+        ),
+        (
+            "kubernetesClusters",
+            "k",
+            json!({"clusterId": "k", "kubernetesMaster": {"hostId": "m", "privateIPAddress": "10.0.0.1"}}),
+            "/description",
+        ),
+        (
+            "applications",
+            "shop",
+            json!({"applicationId": "shop", "alias": "shop", "components": {"cartridges": [{"type": "php",
+                "cartridgeMin": 1, "cartridgeMax": 3, "subscribableInfo": {"alias": "web", "autoscalingPolicy": "p",
+                "deploymentPolicy": "d"}}]}}),
+            "/description",
+        ),
+    ]);
+    all
+}
+
+/// The document with something at a place of which the last step may be new.
+fn changed(document: &Value, pointer: &str, to: u8) -> String {
+    let (around, last) = pointer.rsplit_once('/').unwrap();
+    let mut document = document.clone();
+    document.pointer_mut(around).unwrap()[last] = match last {
+        "properties" => json!({"note": to}),
+        "dependencies" => {
+            let word = if to == 6 {
+                "terminate-all"
+            } else {
+                "terminate-dependents"
+            };
+            json!({"terminationBehaviour": word})
+        }
+        _ => json!(to),
+    };
+    document.to_string()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_edits_at_the_same_time_exactly_one_wins_whatever_is_edited() {
+    let server = Arc::new(Server::start());
+    let kinds = kinds();
+    let drawn = cartridge_orchestrator_plan::blueprint::parse::drawings();
+    let collections = drawn.iter().filter(|(name, _)| !name.contains('/'));
+    assert_eq!(collections.count(), kinds.len(), "every kind is edited");
+    for (collection, _, document, _) in &kinds {
+        let (status, answer) = server
+            .ask("POST", &format!("/api/{collection}"), &document.to_string())
+            .await;
+        assert_eq!(status, StatusCode::CREATED, "{answer}");
+    }
+    for _ in 0..20 {
+        for (collection, id, document, pointer) in &kinds {
+            let path = format!("/api/{collection}");
+            let tag = server.read_tag(&format!("{path}/{id}")).await;
+            let edits = [6, 7].map(|to| {
+                let (server, path, tag) = (Arc::clone(&server), path.clone(), tag.clone());
+                let text = changed(document, pointer, to);
+                tokio::spawn(async move { server.put_if(&path, &tag, &text).await.0 })
+            });
+            let mut outcomes = Vec::new();
+            for edit in edits {
+                outcomes.push(edit.await.unwrap());
+            }
+            let conflicts = outcomes.iter().filter(|s| **s == StatusCode::CONFLICT).count();
+            let done = outcomes.iter().filter(|s| s.is_success()).count();
+            assert_eq!((done, conflicts), (1, 1), "{collection}: {outcomes:?}");
+            // Back, so that the next two are changes again.
+            let tag = server.read_tag(&format!("{path}/{id}")).await;
+            let (status, answer) = server.put_if(&path, &tag, &document.to_string()).await;
+            assert!(status.is_success(), "{collection}: {answer}");
+        }
+    }
+}

@@ -20,6 +20,12 @@ pub(super) fn parameters(
     parameters.set(key::LINK, &link.url);
     parameters.set(key::LINK_CA, link.ca.display().to_string());
     parameters.set(key::JOIN_TOKEN, link.token.expose());
+    if let Some(token) = &link.sharing {
+        parameters.set(key::TOKEN, token.expose());
+        if parameters.get(key::METADATA_SERVICE_URL).is_none() {
+            parameters.set(key::METADATA_SERVICE_URL, &link.url);
+        }
+    }
     parameters.set(key::INCARNATION, spec.incarnation.to_string());
     parameters.set(key::INSTALLATION, &spec.installation);
     parameters.set(key::ADDRESS, made.address.to_string());

@@ -3,7 +3,8 @@
 use cartridge_orchestrator_plan::observe::InstanceObservation;
 use cartridge_orchestrator_plan::record::{Entry, Record};
 use cartridge_orchestrator_plan::step::MemberSpec;
-use cartridge_protocol::{NetworkPartitionId, PartitionId};
+use cartridge_orchestrator_plan::world::World;
+use cartridge_protocol::{ClusterId, Millis, NetworkPartitionId, PartitionId};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -12,6 +13,8 @@ use crate::engine::{Intervals, Parts, State};
 use crate::identity::Identity;
 use crate::journal::{Journal, Keep};
 use crate::provision::{Answer, Ensured, LinkInfo, ProvisionError};
+
+type Life = (MemberId, u64);
 
 fn id(number: u64) -> MemberId {
     MemberId::new(format!("app.web.c.domain-{number}")).unwrap()
@@ -90,80 +93,6 @@ fn found(number: u64, minutes: u64) -> Found {
         running: true,
         age: Some(Duration::from_secs(60 * minutes)),
     }
-}
-
-#[test]
-fn what_the_journal_removed_goes_at_once_and_what_it_never_knew_stays_until_it_is_old() {
-    let world = world();
-    let mut past = Past::default();
-    let young = [found(1, 0), found(2, 0), found(9, 8)];
-    let first = past.judge(&world, "mock", &young, Millis::from_secs(5));
-    assert_eq!(first.remove, [(id(1), 1)]);
-    assert_eq!(first.strangers, [found(9, 8)]);
-    assert_eq!(first.gone, []);
-    let second = past.judge(&world, "mock", &[found(2, 1), found(9, 9)], Millis::from_secs(66));
-    assert_eq!(
-        (second.remove, second.strangers),
-        (vec![], vec![found(9, 9)]),
-        "too young"
-    );
-    let third = past.judge(
-        &world,
-        "mock",
-        &[found(2, 3), found(9, 11)],
-        Millis::from_secs(126),
-    );
-    assert_eq!((third.remove, third.strangers), (vec![(id(9), 1)], vec![]));
-    let again = past.judge(
-        &world,
-        "mock",
-        &[found(2, 4), found(9, 12)],
-        Millis::from_secs(186),
-    );
-    assert_eq!(again.remove, [(id(9), 1)], "its removal failed");
-}
-
-#[test]
-fn an_old_stranger_stays_at_the_first_list_and_at_a_second_one_right_after() {
-    let world = world();
-    let mut past = Past::default();
-    for at in [5, 64] {
-        let verdict = past.judge(
-            &world,
-            "mock",
-            &[found(2, 99), found(9, 99)],
-            Millis::from_secs(at),
-        );
-        assert_eq!(verdict.remove, [], "at {at} s");
-    }
-    let gone = past.judge(&world, "mock", &[found(2, 99)], Millis::from_secs(100));
-    assert_eq!(gone, Verdict::default());
-    let back = past.judge(
-        &world,
-        "mock",
-        &[found(2, 99), found(9, 99)],
-        Millis::from_secs(200),
-    );
-    assert_eq!(back.remove, [], "it was away: its time begins anew");
-}
-
-#[test]
-fn a_member_is_gone_when_two_lists_lack_it_or_the_first_one_does() {
-    let world = world();
-    let mut past = Past::default();
-    let at_the_start = past.judge(&world, "mock", &[], Millis::from_secs(1));
-    assert_eq!(at_the_start.gone, [(id(2), 1)]);
-    let mut past = Past::default();
-    let mut gone = |found: &[Found], at| past.judge(&world, "mock", found, Millis::from_secs(at)).gone;
-    assert_eq!(gone(&[found(2, 1)], 1), []);
-    assert_eq!(
-        gone(&[], 61),
-        [],
-        "a single list can have been made while it began"
-    );
-    assert_eq!(gone(&[found(2, 1)], 121), []);
-    assert_eq!(gone(&[], 181), []);
-    assert_eq!(gone(&[], 241), [(id(2), 1)]);
 }
 
 /// Lists what it was given; its first removal fails.

@@ -2,6 +2,7 @@
 //!
 //! Medians of several runs; ratios within this run. Nothing here decides whether a figure is good.
 
+mod api;
 mod artifacts;
 mod footprint;
 mod latency;

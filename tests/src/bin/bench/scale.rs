@@ -49,7 +49,7 @@ pub async fn figures() -> Result<Vec<Row>, Failure> {
     let share = (end.cpu - begin.cpu).as_secs_f64() / begun.elapsed().as_secs_f64() * 100.0;
     let each = (end.rss_kib - empty.rss_kib) as f64 / f64::from(CLUSTERS * MEMBERS_EACH);
     let status: Value = stack.api().get("/api/status").await?;
-    Ok(vec![
+    let mut rows = vec![
         row(
             "deploy -> 10,000 members Active",
             format!("{:.1} s", started.as_secs_f64()),
@@ -64,5 +64,7 @@ pub async fn figures() -> Result<Vec<Row>, Failure> {
             "",
         ),
         row("p99 of a pass", format!("{} ms", status["pass"]["p99Ms"]), "", ""),
-    ])
+    ];
+    rows.extend(crate::api::figures(stack.api()).await?);
+    Ok(rows)
 }

@@ -19,6 +19,8 @@ fn own(parameters: &[(&str, &str)]) -> Own {
         application: "/var/www".into(),
         release: "/app/current".into(),
         parameter_file: Some("/payload/launch-params".into()),
+        agent: "/usr/bin/cartridge-agent".into(),
+        state: "/state".into(),
     }
 }
 
@@ -282,6 +284,7 @@ fn a_new_release_tells_its_repository() {
         password: Some(Secret::new("canary")),
         poll_interval_ms: 1000,
         look: 0,
+        sharing: 1,
     };
     let told = artifact_updated(&parameters, &artifacts, true);
     let expected = [

@@ -9,14 +9,16 @@ use cartridge_protocol::surroundings::{
     DomainMapping, Neighbours, Peer, PeerPhase, SignUp, Surroundings, Tenant,
 };
 use cartridge_protocol::tenant::TenantId;
+use cartridge_protocol::values::ToldValues;
 use cartridge_protocol::{
-    ApplicationId, CartridgeType, ClusterId, MemberId, NetworkPartitionId, PartitionId,
+    ApplicationId, CartridgeType, ClusterId, MemberId, NetworkPartitionId, PartitionId, ValueKey,
 };
 
 use super::super::asked;
 use super::super::environment::{Own, artifact_updated, environment, order, tenant_updated};
 use super::*;
 use crate::around::Around;
+use crate::sharing::variables;
 
 const CLUSTER: &str = "app.web.php.domain";
 
@@ -79,6 +81,8 @@ fn own() -> Own {
         application: "/app".into(),
         release: "/release".into(),
         parameter_file: Some("/launch-params".into()),
+        agent: "/usr/bin/cartridge-agent".into(),
+        state: "/state".into(),
     }
 }
 
@@ -99,6 +103,7 @@ fn told(hook: Hook) -> BTreeSet<String> {
                 password: None,
                 poll_interval_ms: 1000,
                 look: 0,
+                sharing: 1,
             };
             run.more
                 .extend(artifact_updated(&own.parameters, &artifacts, true));
@@ -114,6 +119,11 @@ fn told(hook: Hook) -> BTreeSet<String> {
         }
         _ => run = known.asked(run).unwrap(),
     }
+    let shared = ToldValues::default().changed(|all| {
+        all.share(None, &ValueKey::new("url").unwrap(), &["x".to_owned()], true);
+        all.share(Some("db"), &ValueKey::new("ip").unwrap(), &["x".to_owned()], true);
+    });
+    run.more.extend(variables(&shared));
     let made = environment(&own, Some(&told), &run);
     let parameter = |name: &String| {
         let name = name.strip_prefix("STRATOS_");

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use cartridge_protocol::tenant::TenantId;
 use cartridge_protocol::{ApplicationId, Secret};
 
 use super::dependencies::{self, Level};
@@ -65,6 +66,7 @@ pub(super) fn read(
     let dependencies = dependencies::read(reader, &components, &level);
     let application = Application {
         application_id: application_id?,
+        tenant: TenantId::SUPER,
         alias: alias?.to_string(),
         name,
         description,

@@ -77,7 +77,7 @@ pub(super) fn read(reader: &mut Reader, object: &Object<'_>) -> Option<Cartridge
     }
     let category = reader.needed(object, "category", |r, o, f| r.text(o, f, NAME));
     let provider = reader.needed(object, "provider", |r, o, f| r.text(o, f, NAME));
-    let host = reader.needed(object, "host", host);
+    let host = reader.needed(object, "host", Reader::host_name);
     let text = |r: &mut Reader, field: &str| r.text(object, field, TEXT).unwrap_or_default();
     let (display_name, description) = (text(reader, "displayName"), text(reader, "description"));
     let version = text(reader, "version");
@@ -121,23 +121,6 @@ pub(super) fn read(reader: &mut Reader, object: &Object<'_>) -> Option<Cartridge
     })
 }
 
-/// A host-name part: letters, digits, `-` and `.`.
-fn host(reader: &mut Reader, object: &Object<'_>, field: &str) -> Option<String> {
-    let text = reader.text(object, field, 253)?;
-    let label = |l: &str| {
-        !l.is_empty()
-            && l.len() <= 63
-            && l.bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-    };
-    if text.split('.').all(label) {
-        return Some(text);
-    }
-    let message = "must be a host name: letters, digits and '-' between dots";
-    reader.fault(&object.path(field), object.get(field), message);
-    None
-}
-
 fn ports(reader: &mut Reader, object: &Object<'_>) -> Vec<PortMapping> {
     let mut found: Vec<(String, PortMapping)> = Vec::new();
     for (path, item) in reader.list(object, "portMapping", PORTS) {
@@ -146,7 +129,7 @@ fn ports(reader: &mut Reader, object: &Object<'_>) -> Vec<PortMapping> {
         };
         let words = [("http", "http"), ("https", "https"), ("tcp", "tcp")];
         let protocol = reader.needed(&entry, "protocol", |r, o, f| r.word(o, f, &words));
-        let port = reader.needed(&entry, "port", |r, o, f| r.whole(o, f, 1, 65_535));
+        let port = reader.needed(&entry, "port", Reader::port);
         let proxy_port = match entry.get("proxyPort") {
             Some(value) if value.as_str() != Some("") => reader.whole(&entry, "proxyPort", 0, 65_535),
             _ => Some(0),
@@ -157,7 +140,7 @@ fn ports(reader: &mut Reader, object: &Object<'_>) -> Vec<PortMapping> {
             let mapping = PortMapping {
                 name,
                 protocol: protocol.to_owned(),
-                port: u16::try_from(port).unwrap_or(u16::MAX),
+                port,
                 proxy_port: u16::try_from(proxy_port).unwrap_or(u16::MAX),
             };
             found.push((entry.path("name"), mapping));
@@ -232,7 +215,7 @@ fn probe(reader: &mut Reader, health: &Object<'_>, ports: &[PortMapping]) -> Opt
         .map(|port| port.name.clone());
     let port = match http.get("port") {
         None if first.is_some() => first,
-        _ => reader.needed(&http, "port", |r, o, f| r.text(o, f, NAME)),
+        _ => reader.needed_here(&http, "port", |r, o, f| r.text(o, f, NAME)),
     };
     if let Some(name) = &port
         && !ports.iter().any(|mapping| mapping.name == *name)

@@ -79,7 +79,7 @@ pub(super) fn shown(value: &Value) -> String {
 }
 
 /// Whether the value of a field of this name must not be shown, even if the name is mistyped.
-pub(super) fn is_secret(field: &str) -> bool {
+pub fn is_secret(field: &str) -> bool {
     let field = field.to_ascii_lowercase();
     let named = ["pass", "pw", "secret", "token", "credential"]
         .iter()

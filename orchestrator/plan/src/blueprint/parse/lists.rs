@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::look::Look;
 use super::read::{NAME, Object, Reader, TEXT};
 
 /// Most free properties of one thing.
@@ -20,6 +21,7 @@ impl Reader {
         most: usize,
     ) -> Vec<(String, &'a Value)> {
         let path = object.path(field);
+        self.look(&path, || Look::List { most });
         let items: &[Value] = match object.get(field) {
             None => &[],
             Some(Value::String(text)) if text.is_empty() => &[],
@@ -73,6 +75,10 @@ impl Reader {
             return BTreeMap::new();
         };
         let path = object.path(field);
+        self.look(&path, || Look::Map {
+            most: PROPERTIES,
+            longest: TEXT,
+        });
         let Some(fields) = value.as_object() else {
             self.fault(&path, Some(value), "must be an object of texts");
             return BTreeMap::new();
@@ -99,6 +105,7 @@ impl Reader {
     pub(super) fn unique<'k>(&mut self, keys: impl Iterator<Item = (String, &'k str)>, what: &str) {
         let mut seen: BTreeMap<&str, String> = BTreeMap::new();
         for (path, key) in keys {
+            self.look(&path, || Look::Unique);
             match seen.get(key) {
                 Some(first) => {
                     let message = format!("{what} is used twice, first at {first}");

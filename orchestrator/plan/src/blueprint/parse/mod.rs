@@ -9,14 +9,19 @@
 mod application;
 mod cartridge;
 mod dependencies;
+mod drawing;
 mod fault;
 mod groups;
+mod kubernetes;
 mod lists;
+mod look;
 mod network_partition;
+mod places;
 mod policies;
 mod read;
 mod spelling;
 mod subscription;
+mod tenancy;
 mod text;
 
 use std::collections::BTreeMap;
@@ -26,11 +31,15 @@ use serde_json::Value;
 
 use super::{
     Application, ApplicationPolicy, AutoscalingPolicy, Cartridge, CartridgeGroup, DeploymentPolicy,
-    NetworkPartition,
+    KubernetesCluster, KubernetesHost, NetworkPartition,
 };
+use crate::tenancy::TenantDocument;
 pub use dependencies::not_there;
-pub use fault::{Fault, Faults, MAX_FAULTS};
+pub use drawing::{Field, drawings};
+pub use fault::{Fault, Faults, MAX_FAULTS, is_secret};
+pub use look::Look;
 use read::{Object, Reader};
+pub use tenancy::{PASSWORD, USER_NAME, is_user_name};
 pub use text::{MAX_BYTES, NotJson, lenient_json};
 
 /// Reads a cartridge (docs/blueprint.md).
@@ -66,6 +75,21 @@ pub fn network_partition(document: &Value) -> Result<NetworkPartition, Faults> {
 /// Reads a blueprint; the repository passwords come apart from it, by alias.
 pub fn application(document: &Value) -> Result<(Application, BTreeMap<String, Secret>), Faults> {
     whole(document, application::FIELDS, application::read)
+}
+
+/// Reads a Kubernetes cluster; the values of its properties with secret names come apart from it, by name.
+pub fn kubernetes_cluster(document: &Value) -> Result<(KubernetesCluster, BTreeMap<String, Secret>), Faults> {
+    whole(document, kubernetes::FIELDS, kubernetes::read)
+}
+
+/// Reads one machine of a Kubernetes cluster.
+pub fn kubernetes_host(document: &Value) -> Result<KubernetesHost, Faults> {
+    whole(document, kubernetes::HOST, kubernetes::host)
+}
+
+/// Reads what is said of a tenant; the password of its first user comes apart from it.
+pub fn tenant(document: &Value) -> Result<(TenantDocument, Option<Secret>), Faults> {
+    whole(document, tenancy::TENANT, tenancy::tenant)
 }
 
 /// Reads one document: what `read` makes of it if it found no fault, else all faults.

@@ -57,7 +57,7 @@ pub(super) fn read(reader: &mut Reader, object: &Object<'_>) -> Option<NetworkPa
     // One of Stratos's samples names the provider in the partition only.
     let provider = match (object.get("provider"), inner) {
         (None, Some(inner)) => Some(inner),
-        _ => reader.needed(object, "provider", |r, o, f| r.text(o, f, NAME)),
+        _ => reader.needed_here(object, "provider", |r, o, f| r.text(o, f, NAME)),
     };
     let mut properties = reader.properties(object, "property");
     properties.extend(reader.properties(object, "properties"));

@@ -214,7 +214,7 @@ fn deployment_part(reader: &mut Reader, entry: &Object<'_>) -> Option<Deployment
         } else {
             "partitionMax"
         };
-        let most = reader.needed(&partition, field, |r, o, f| r.whole(o, f, 1, MOST_MEMBERS));
+        let most = reader.needed_here(&partition, field, |r, o, f| r.whole(o, f, 1, MOST_MEMBERS));
         if let (Some(id), Some(partition_max)) = (id, most) {
             found.push((partition.path("id"), DeploymentPartition { id, partition_max }));
         }

@@ -9,6 +9,7 @@ use cartridge_protocol::InvalidId;
 use serde_json::{Map, Value};
 
 use super::fault::{Fault, Faults, MAX_FAULTS, is_secret, shown};
+use super::look::{Look, Looks};
 use super::spelling::nearest;
 
 /// Longest name, in bytes.
@@ -16,11 +17,12 @@ pub(super) const NAME: usize = 256;
 /// Longest free text, in bytes.
 pub(super) const TEXT: usize = 16 << 10;
 
-/// Collects faults.
+/// Collects faults, and what was looked for where somebody wants to know.
 #[derive(Default)]
 pub(super) struct Reader {
     faults: Vec<Fault>,
     more: usize,
+    looks: Option<Looks>,
 }
 
 /// A JSON object and where it stands.
@@ -47,6 +49,26 @@ impl<'a> Object<'a> {
 }
 
 impl Reader {
+    /// One that notes every look, for [`super::drawing`].
+    pub(super) fn watched() -> Self {
+        Self {
+            looks: Some(Looks::new()),
+            ..Self::default()
+        }
+    }
+
+    /// What was looked for, and where.
+    pub(super) fn looks(self) -> Looks {
+        self.looks.unwrap_or_default()
+    }
+
+    /// Notes a look. Each kind of look says so itself: what is noted is what is accepted.
+    pub(super) fn look(&mut self, path: &str, look: impl FnOnce() -> Look) {
+        if let Some(looks) = &mut self.looks {
+            looks.push((path.to_owned(), look()));
+        }
+    }
+
     /// All faults, if any.
     pub(super) fn finish(mut self) -> Option<Faults> {
         if self.more > 0 {
@@ -84,6 +106,7 @@ impl Reader {
         value: &'a Value,
         known: &'static [&'static str],
     ) -> Option<Object<'a>> {
+        self.look(path, || Look::Object(known));
         let Some(fields) = value.as_object() else {
             self.fault(path, Some(value), "must be an object");
             return None;
@@ -131,7 +154,19 @@ impl Reader {
         field: &str,
         read: impl FnOnce(&mut Self, &Object<'_>, &str) -> Option<T>,
     ) -> Option<T> {
-        let absent = object.get(field).is_none_or(|value| value.as_str() == Some(""));
+        self.look(&object.path(field), || Look::Needed);
+        self.needed_here(object, field, read)
+    }
+
+    /// A field that must be there in this document, because of what else is in it or is not.
+    pub(super) fn needed_here<T>(
+        &mut self,
+        object: &Object<'_>,
+        field: &str,
+        read: impl FnOnce(&mut Self, &Object<'_>, &str) -> Option<T>,
+    ) -> Option<T> {
+        let empty = |value: &Value| value.as_str().is_some_and(|text| text.trim().is_empty());
+        let absent = object.get(field).is_none_or(empty);
         if absent {
             self.fault(&object.path(field), None, "is required");
             return None;
@@ -147,6 +182,12 @@ impl Reader {
 
     /// The same of any value.
     pub(super) fn value_text(&mut self, path: &str, value: &Value, longest: usize) -> Option<String> {
+        self.look(path, || Look::Text { most: longest });
+        self.plain_text(path, value, longest)
+    }
+
+    /// The text of something that is more than a text.
+    pub(super) fn plain_text(&mut self, path: &str, value: &Value, longest: usize) -> Option<String> {
         let text = match value {
             Value::String(text) => text.trim().to_owned(),
             Value::Number(number) => number.to_string(),
@@ -175,7 +216,8 @@ impl Reader {
 
     /// The same of any value.
     pub(super) fn value_id<T: FromStr<Err = InvalidId>>(&mut self, path: &str, value: &Value) -> Option<T> {
-        let text = self.value_text(path, value, TEXT)?;
+        self.look(path, || Look::Id);
+        let text = self.plain_text(path, value, TEXT)?;
         match text.parse() {
             Ok(id) => Some(id),
             Err(reason) => {
@@ -193,6 +235,7 @@ impl Reader {
 
     /// The same of any value.
     pub(super) fn value_number(&mut self, path: &str, value: &Value, least: f64, most: f64) -> Option<f64> {
+        self.look(path, || Look::Number { least, most });
         let number = match value {
             Value::Number(number) => number.as_f64(),
             Value::String(text) => text.trim().parse().ok(),
@@ -214,6 +257,7 @@ impl Reader {
     /// A whole number, also as text.
     pub(super) fn whole(&mut self, object: &Object<'_>, field: &str, least: u32, most: u32) -> Option<u32> {
         let value = object.get(field)?;
+        self.look(&object.path(field), || Look::Whole { least, most });
         let number = match value {
             Value::Number(number) => number.as_f64(),
             Value::String(text) => text.trim().parse().ok(),
@@ -231,6 +275,7 @@ impl Reader {
 
     /// True or false, also as text; absent is false.
     pub(super) fn flag(&mut self, object: &Object<'_>, field: &str) -> bool {
+        self.look(&object.path(field), || Look::Flag);
         match object.get(field) {
             None => false,
             Some(Value::Bool(flag)) => *flag,
@@ -251,7 +296,11 @@ impl Reader {
         words: &[(&str, T)],
     ) -> Option<T> {
         let value = object.get(field)?;
-        let text = self.text(object, field, TEXT)?;
+        let path = object.path(field);
+        self.look(&path, || {
+            Look::Word(words.iter().map(|(word, _)| (*word).to_owned()).collect())
+        });
+        let text = self.plain_text(&path, value, TEXT)?;
         let found = words
             .iter()
             .find(|(word, _)| *word == text)

@@ -141,6 +141,7 @@ pub(super) fn spare(
         .unwrap_or_default();
     let number = *fullest.last().ok_or(None)?;
     let others_stand = !pending(world, blueprint, np, group);
+    planted!(GroupBelowMinimum => if others_stand { return Ok(number); });
     if fullest.len() <= group.min_instances as usize || !others_stand || draft.blind() {
         return Err(None);
     }

@@ -6,7 +6,7 @@ use cartridge_protocol::{ApplicationId, NetworkPartitionId};
 
 use super::{Part, parts_in, standing};
 use crate::blueprint::{Application, Group};
-use crate::world::{Role, Standing, World};
+use crate::world::{Standing, World};
 
 /// One level of an application: an instance of a group, or the application in one network partition.
 #[derive(Clone, Debug)]
@@ -62,6 +62,7 @@ pub(super) fn hindrance(
     np: &NetworkPartitionId,
     part: &Part,
 ) -> Option<String> {
+    planted!(StartOrderIgnored => return None);
     let blueprint = &world.applications.get(application)?.blueprint;
     let ends = |part: &Part| standing(world, np, part) == Standing::Terminating;
     if let Some(part) = parts_in(world, application, np).iter().find(|part| ends(part)) {
@@ -93,7 +94,7 @@ fn is_active(
     let application = &blueprint.application_id;
     if let Some(alias) = component.strip_prefix("cartridge.") {
         let mut clusters = world.clusters_of(application);
-        let cluster = clusters.find(|cluster| cluster.role == Role::Application && cluster.alias == alias);
+        let cluster = clusters.find(|cluster| cluster.is_wanted() && cluster.alias == alias);
         return cluster.is_some_and(|cluster| {
             let part = Part {
                 cluster: cluster.id.clone(),
@@ -134,7 +135,9 @@ pub(in crate::decide) fn whole(
     group: &Group,
     number: u32,
 ) -> bool {
-    let own = |cluster: &&crate::world::Cluster| cluster.group.as_deref() == Some(&group.alias);
+    let own = |cluster: &&crate::world::Cluster| {
+        cluster.is_wanted() && cluster.group.as_deref() == Some(&group.alias)
+    };
     let active = |cluster: &crate::world::Cluster| {
         let instance = cluster.instances.get(np);
         instance.is_some_and(|instance| instance.standing(number) == Standing::Active)

@@ -1,0 +1,49 @@
+//! Tenants: who they are. What belongs to whom is asked of the world.
+//!
+//! This file refuses to know users and their passwords: those are never in the journal.
+
+use cartridge_protocol::TenantDomain;
+use cartridge_protocol::tenant::TenantId;
+use serde::{Deserialize, Serialize};
+
+/// Most tenants: all of them are told to members whose hooks want to know.
+pub const MAX_TENANTS: usize = cartridge_protocol::surroundings::MAX_TENANTS;
+
+/// Somebody who has applications of their own here, and sees nobody else's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tenant {
+    /// Its number, from 1; never another tenant's again.
+    pub tenant_id: TenantId,
+    /// Its name; never changes.
+    pub tenant_domain: TenantDomain,
+    /// The user that was made with it.
+    pub admin: String,
+    /// Of that user, for people.
+    pub first_name: String,
+    /// Of that user, for people.
+    pub last_name: String,
+    /// Of that user, for people.
+    pub email: String,
+    /// Whether its users may come in.
+    pub active: bool,
+    /// Wall clock when it was added, milliseconds since 1970: for people only (S24).
+    pub created_unix_ms: u64,
+}
+
+/// What a person says of a tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantDocument {
+    /// Its name.
+    pub domain: TenantDomain,
+    /// The user that is made with it.
+    pub admin: Option<String>,
+    /// Of that user.
+    pub first_name: Option<String>,
+    /// Of that user.
+    pub last_name: Option<String>,
+    /// Of that user.
+    pub email: Option<String>,
+    /// Whether its users may come in; None: as it is, and yes for a new one.
+    pub active: Option<bool>,
+}

@@ -1,0 +1,472 @@
+//! Sees every record at the moment at which it becomes true, and what agents said, and judges by that alone. It shares no
+//! line with the deciders, and none with the second reader.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use cartridge_orchestrator_plan::record::Record;
+use cartridge_orchestrator_plan::world::{
+    ApplicationStatus, Cluster, Member, MemberPhase, Role, Standing, World,
+};
+use cartridge_protocol::{ClusterId, CommitId, MemberId, Millis, NetworkPartitionId};
+
+use super::network::Said;
+use super::orchestrator::By;
+use super::{Holds, Violation, broken, demand};
+
+const MINUTE: Millis = Millis::from_secs(60);
+/// Three publishing intervals.
+const FRESH: Millis = Millis::from_secs(15);
+const GRACE: Millis = Millis::from_secs(20);
+
+/// See above.
+#[derive(Clone, Debug, Default)]
+pub struct Witness {
+    /// The first thing that should not have been.
+    pub accusation: Option<Violation>,
+    /// Lives that were planned, made and joined.
+    lived: BTreeSet<(&'static str, MemberId, u64)>,
+    /// Members that were told to stop.
+    pub stopping: BTreeSet<MemberId>,
+    /// Members that were ready once.
+    pub activated: BTreeSet<MemberId>,
+    drains: BTreeMap<ClusterId, VecDeque<Millis>>,
+    /// The newest word of each, and when it came.
+    heard: BTreeMap<MemberId, (u64, Millis)>,
+    began: Millis,
+    paused: bool,
+    /// Commits that were rejected and not ordered since.
+    rejected: BTreeSet<(ClusterId, CommitId)>,
+    /// How many records were judged.
+    pub judged: u64,
+}
+
+impl Witness {
+    pub fn accuse(&mut self, invariant: &str, problem: String) {
+        self.accusation.get_or_insert(broken(invariant, problem));
+    }
+
+    /// A new life of the orchestrator listens from here on.
+    pub const fn starts_again(&mut self, now: Millis) {
+        self.began = now;
+    }
+
+    pub fn hears(&mut self, said: &Said, now: Millis) {
+        let (newest, at) = self.heard.entry(said.member.clone()).or_insert((0, now));
+        if said.batch.sequence > *newest {
+            (*newest, *at) = (said.batch.sequence, now);
+        }
+    }
+
+    /// A record that is durable planned it.
+    pub fn planned(&self, member: &MemberId) -> bool {
+        self.lived.contains(&("planned", member.clone(), 1))
+    }
+
+    /// The newest word that came of a member.
+    pub fn newest(&self, member: &MemberId) -> u64 {
+        self.heard.get(member).map_or(0, |(newest, _)| *newest)
+    }
+
+    pub fn silence(&self, member: &MemberId, now: Millis) -> Millis {
+        let heard = self.heard.get(member).map_or(Millis::ZERO, |(_, at)| *at);
+        now.since(heard.max(self.began))
+    }
+
+    /// Nobody who serves was heard lately, and somebody serves.
+    pub fn blind(&self, world: &World, now: Millis) -> bool {
+        let mut serving = world.members.values().filter(|m| m.phase.serves()).peekable();
+        serving.peek().is_some() && serving.all(|m| self.silence(&m.id, now) > FRESH)
+    }
+
+    /// `record` is durable, and `world` is what was before.
+    pub fn sees(&mut self, world: &World, record: &Record, by: By, now: Millis) {
+        self.judged += 1;
+        if let Err(violation) = self.judge(world, record, by, now) {
+            self.accusation.get_or_insert(violation);
+        }
+    }
+
+    fn judge(&mut self, world: &World, record: &Record, by: By, now: Millis) -> Holds {
+        self.pause(record, by)?;
+        match record {
+            Record::MemberPlanned {
+                member, incarnation, ..
+            } => {
+                self.once("planned", member, *incarnation)?;
+                in_order(world, record)
+            }
+            Record::MemberEnsured {
+                member, incarnation, ..
+            } => self.once("made", member, *incarnation),
+            Record::MemberJoined {
+                member, incarnation, ..
+            } => self.once("joined", member, *incarnation),
+            Record::MemberActivated { member, .. } => {
+                self.activated.insert(member.clone());
+                Ok(())
+            }
+            Record::MemberDraining { member, .. } => self.drain(world, member, by, now),
+            Record::MemberUpdating { member, live, .. } => self.update(world, member, *live, now),
+            Record::MemberStopping { member, .. } => {
+                self.stopping.insert(member.clone());
+                Ok(())
+            }
+            Record::MemberFailed { member, reason, .. } => {
+                self.stopping.insert(member.clone());
+                self.loss(world, member, reason, now)
+            }
+            Record::ClusterResized {
+                cluster,
+                network_partition: np,
+                from,
+                to,
+                ..
+            } => self.resize(world, (cluster, np), *from, *to, now),
+            Record::PartChanged {
+                cluster,
+                network_partition: np,
+                group_instance,
+                to: Standing::Starting,
+                ..
+            } => before_it_serves(world, cluster, np, *group_instance),
+            Record::ApplicationUndeployed { application } => {
+                // Its clusters are others when it runs again.
+                self.drains
+                    .retain(|cluster, _| !cluster.as_str().starts_with(application.as_str()));
+                Ok(())
+            }
+            Record::GroupInstanceEnding { .. } => group_is_spare(world, record),
+            Record::ReleaseRejected { cluster, commit, .. } => {
+                self.rejected.insert((cluster.clone(), commit.clone()));
+                Ok(())
+            }
+            Record::ReleaseProposed { cluster, commit, .. } => self.propose(cluster, commit, by),
+            Record::ReleaseAccepted { cluster, commit } => all_have(world, cluster, commit),
+            _ => Ok(()),
+        }
+    }
+
+    /// S32.
+    fn pause(&mut self, record: &Record, by: By) -> Holds {
+        match record {
+            Record::AutomationPaused { .. } => self.paused = true,
+            Record::AutomationResumed { .. } => self.paused = false,
+            _ => {}
+        }
+        let begins = matches!(
+            record,
+            Record::MemberPlanned { .. }
+                | Record::MemberUpdating { .. }
+                | Record::ClusterResized { .. }
+                | Record::BurstStarted { .. }
+                | Record::BurstEnding { .. }
+                | Record::GroupInstanceStarted { .. }
+                | Record::GroupInstanceEnding { .. }
+                | Record::ReleaseProposed { .. }
+        );
+        let holds = !(begins && self.paused && by == By::Plan);
+        demand(holds, "S32 pause is durable", || {
+            format!("{record:?} while paused")
+        })
+    }
+
+    /// S19.
+    fn once(&mut self, what: &'static str, member: &MemberId, life: u64) -> Holds {
+        let first = self.lived.insert((what, member.clone(), life));
+        demand(first, "S19 at most once", || {
+            format!("life {life} of {member} was {what} twice")
+        })
+    }
+
+    /// S8: who is heard of those that serve.
+    fn ignorant(&self, world: &World, cluster: &Cluster, now: Millis) -> Option<String> {
+        let all = serving(world, cluster).count();
+        let fresh = serving(world, cluster)
+            .filter(|member| self.silence(&member.id, now) <= FRESH)
+            .count();
+        (fresh * 5 < all * 4).then(|| format!("{fresh} of {all} members of {} are heard", cluster.id))
+    }
+
+    /// S7, S8, S13.
+    fn drain(&mut self, world: &World, id: &MemberId, by: By, now: Millis) -> Holds {
+        let Some((member, cluster)) = found(world, id) else {
+            return Ok(());
+        };
+        let ordered = by == By::Person
+            || cluster.ordered_size.is_some()
+            || cluster.leaving.is_some()
+            || cluster.is_outdated(member)
+            || ends_anyway(world, cluster, member);
+        if ordered || !member.phase.serves() || cluster.role != Role::Application {
+            return Ok(());
+        }
+        if let Some(problem) = self.ignorant(world, cluster, now) {
+            return Err(broken(
+                "S8 ignorance freezes",
+                format!("{id} is drained, and {problem}"),
+            ));
+        }
+        let count = serving(world, cluster).count();
+        let most = (count / 10).max(1);
+        let drains = self.drains.entry(cluster.id.clone()).or_default();
+        drains.retain(|at| now.since(*at) < MINUTE);
+        drains.push_back(now);
+        demand(drains.len() <= most, "S7 destruction budget", || {
+            format!("{id} is number {} of {most} within a minute", drains.len())
+        })?;
+        another_serves(world, cluster, member)
+    }
+
+    /// S8, S13.
+    fn update(&self, world: &World, id: &MemberId, live: bool, now: Millis) -> Holds {
+        let Some((member, cluster)) = found(world, id) else {
+            return Ok(());
+        };
+        if matches!(member.phase, MemberPhase::Updating { .. }) {
+            return Ok(()); // It is out already, and sent elsewhere.
+        }
+        if let Some(problem) = self.ignorant(world, cluster, now) {
+            return Err(broken(
+                "S8 ignorance freezes",
+                format!("{id} is updated, and {problem}"),
+            ));
+        }
+        if live {
+            Ok(())
+        } else {
+            another_serves(world, cluster, member)
+        }
+    }
+
+    /// S8 (a full grace period after the start), S9.
+    fn loss(&self, world: &World, id: &MemberId, reason: &str, now: Millis) -> Holds {
+        let Some((_, cluster)) = found(world, id) else {
+            return Ok(());
+        };
+        if !reason.starts_with("it was not heard") {
+            return Ok(());
+        }
+        demand(now.since(self.began) > GRACE, "S8 ignorance freezes", || {
+            format!("{id} is lost {} after the start", now.since(self.began))
+        })?;
+        let silent = |members: &mut dyn Iterator<Item = &Member>| {
+            members.fold((0, 0), |(silent, all), member| {
+                (
+                    silent + usize::from(self.silence(&member.id, now) > FRESH),
+                    all + 1,
+                )
+            })
+        };
+        let (of_cluster, all) = silent(&mut serving(world, cluster));
+        demand(
+            of_cluster <= 2 || of_cluster * 10 <= all * 3,
+            "S9 meltdown",
+            || {
+                format!(
+                    "{id} is replaced, {of_cluster} of {all} members of {} are silent",
+                    cluster.id
+                )
+            },
+        )?;
+        demand(!self.blind(world, now), "S8 ignorance freezes", || {
+            format!("{id} is replaced, and nobody at all is heard")
+        })
+    }
+
+    /// S6, S8.
+    fn resize(
+        &self,
+        world: &World,
+        at: (&ClusterId, &NetworkPartitionId),
+        from: u32,
+        to: u32,
+        now: Millis,
+    ) -> Holds {
+        let Some(cluster) = world.clusters.get(at.0).filter(|c| c.role == Role::Application) else {
+            return Ok(());
+        };
+        let copies = world.copies(cluster, at.1);
+        let (least, most) = (
+            cluster.min.saturating_mul(copies),
+            cluster.max.saturating_mul(copies),
+        );
+        demand((least..=most).contains(&to), "S6 bounds", || {
+            format!("{to} members of {}, {least} to {most} may be", cluster.id)
+        })?;
+        let automatic = to < from && cluster.ordered_size.is_none() && from <= most;
+        match self.ignorant(world, cluster, now).filter(|_| automatic) {
+            Some(problem) => {
+                let problem = format!("{} shrinks from {from} to {to}, and {problem}", cluster.id);
+                Err(broken("S8 ignorance freezes", problem))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What was rejected is not tried again by itself.
+    fn propose(&mut self, cluster: &ClusterId, commit: &CommitId, by: By) -> Holds {
+        let key = (cluster.clone(), commit.clone());
+        if by == By::Person {
+            self.rejected.remove(&key);
+        }
+        demand(!self.rejected.contains(&key), "S17 provenance", || {
+            format!("{} was rejected, and is proposed again", commit.short())
+        })
+    }
+}
+
+fn found<'a>(world: &'a World, member: &MemberId) -> Option<(&'a Member, &'a Cluster)> {
+    let member = world.members.get(member)?;
+    Some((member, world.clusters.get(&member.cluster)?))
+}
+
+fn serving<'a>(world: &'a World, cluster: &'a Cluster) -> impl Iterator<Item = &'a Member> {
+    world.members_of(cluster).filter(|member| member.phase.serves())
+}
+
+/// Its application, its network partition, its group or its part ends.
+fn ends_anyway(world: &World, cluster: &Cluster, member: &Member) -> bool {
+    let application = world.applications.get(&cluster.application);
+    let undeploying =
+        application.is_some_and(|state| matches!(state.status, ApplicationStatus::Undeploying { .. }));
+    let instance = cluster.instances.get(&member.network_partition);
+    undeploying
+        || instance.is_none_or(|instance| instance.ending.is_some())
+        || world.group_is_ending(member)
+        || world.part_is_terminating(member)
+}
+
+/// S13: where some are wanted, one other is ready.
+fn another_serves(world: &World, cluster: &Cluster, member: &Member) -> Holds {
+    let np = &member.network_partition;
+    let wanted = cluster.instances.get(np).map_or(0, |instance| instance.desired);
+    let other = world
+        .members_in(cluster, np)
+        .any(|other| other.id != member.id && other.phase == MemberPhase::Active);
+    demand(other || wanted == 0, "S13 balancers are not emptied", || {
+        format!("{} is the last one ready of {} in {np}", member.id, cluster.id)
+    })
+}
+
+/// S20: nobody is planned for a part that waits.
+fn in_order(world: &World, record: &Record) -> Holds {
+    let Record::MemberPlanned {
+        member,
+        cluster,
+        network_partition,
+        group_instance,
+        ..
+    } = record
+    else {
+        return Ok(());
+    };
+    let Some(cluster) = world.clusters.get(cluster) else {
+        return Ok(());
+    };
+    let state = world.applications.get(&cluster.application);
+    let composite = state.is_some_and(|state| state.blueprint.is_composite());
+    let standing = cluster
+        .instances
+        .get(network_partition)
+        .map_or(Standing::Waiting, |instance| instance.standing(*group_instance));
+    let holds = !composite
+        || cluster.role != Role::Application
+        || !matches!(standing, Standing::Waiting | Standing::Terminating);
+    demand(holds, "S20 dependency order", || {
+        format!("{member} is planned, its part is {standing:?}")
+    })
+}
+
+/// S6: the minimum of instances stands without it.
+fn group_is_spare(world: &World, record: &Record) -> Holds {
+    let Record::GroupInstanceEnding {
+        application,
+        network_partition: np,
+        group,
+        instance,
+        ..
+    } = record
+    else {
+        return Ok(());
+    };
+    let all: Vec<_> = world.group_instances(application, np, group).collect();
+    let parent = all
+        .iter()
+        .find(|(own, _)| own == instance)
+        .map_or(0, |(_, one)| one.parent);
+    let others = all
+        .iter()
+        .filter(|(own, one)| own != instance && one.parent == parent && !one.ending);
+    let state = world.applications.get(application);
+    let least = state
+        .and_then(|state| {
+            state
+                .blueprint
+                .path_to(group)
+                .last()
+                .map(|group| group.min_instances as usize)
+        })
+        .unwrap_or(0);
+    let left = others.count();
+    demand(left >= least, "S6 bounds", || {
+        format!("instance {instance} of {group} ends in {np}, {left} are left, {least} is the minimum")
+    })
+}
+
+/// S20: what comes before a part serves with its minimum: `db` before `front`, `web` before `side` in the same instance.
+fn before_it_serves(world: &World, id: &ClusterId, np: &NetworkPartitionId, number: u32) -> Holds {
+    let Some(cluster) = world.clusters.get(id) else {
+        return Ok(());
+    };
+    // Other stories put other orders.
+    let state = world.applications.get(&cluster.application);
+    let known = ["cartridge.db", "group.front"];
+    let ordered = state.is_some_and(|state| {
+        let dependencies = state.blueprint.dependencies.iter();
+        let mut chains = dependencies.flat_map(|all| &all.startup_orders);
+        chains.any(|chain| *chain == known)
+    });
+    if !ordered {
+        return Ok(());
+    }
+    let front = |number: u32| match cluster.alias.as_str() {
+        "web" => Some(number),
+        "mem" => world
+            .group_instances(&cluster.application, np, "side")
+            .find(|(own, _)| *own == number)
+            .map(|(_, side)| side.parent),
+        _ => None,
+    };
+    let Some(front) = front(number) else {
+        return Ok(());
+    };
+    let mut needed = vec![("db", 0)];
+    if cluster.alias == "mem" {
+        needed.push(("web", front));
+    }
+    for (alias, part) in needed {
+        let before = world
+            .clusters_of(&cluster.application)
+            .find(|one| one.alias == alias);
+        let Some(before) = before else { continue };
+        let serve = world
+            .members_in(before, np)
+            .filter(|member| member.group_instance == part && member.phase.serves())
+            .count();
+        demand(serve >= before.min as usize, "S20 dependency order", || {
+            format!("{id} starts, {serve} of {} members of {alias} serve", before.min)
+        })?;
+    }
+    Ok(())
+}
+
+/// Accepted is what all that serve have.
+fn all_have(world: &World, cluster: &ClusterId, commit: &CommitId) -> Holds {
+    let Some(cluster) = world.clusters.get(cluster) else {
+        return Ok(());
+    };
+    let lacks = serving(world, cluster).find(|member| member.release.as_ref() != Some(commit));
+    demand(lacks.is_none(), "S11 monotone apply", || {
+        format!("{} is accepted, {lacks:?} has another", commit.short())
+    })
+}
