@@ -103,11 +103,8 @@ async fn end(api: Authorized, Path(id): Path<String>) -> Result<Success, Failure
         .engine
         .read(|world, _, _| find(world, &id).map(|member| (member.id.clone(), member.incarnation)));
     let (member, incarnation) = found.ok_or_else(|| unknown(&id))?;
-    api.engine.instance_gone(
-        &member,
-        incarnation,
-        "ended, as somebody asked the mock".to_owned(),
-    );
+    let reason = "ended, as somebody asked the mock".to_owned();
+    api.engine.instance_gone(&member, incarnation, reason).await;
     Ok(Success::new(StatusCode::OK, format!("{member} ends")))
 }
 

@@ -5,6 +5,7 @@
 //! This file refuses to know routes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use cartridge_orchestrator_plan::decide::Report;
@@ -229,11 +230,22 @@ impl Sight {
         seen.then(|| self.engine.token_of(application)).flatten()
     }
 
-    /// Somebody says that a simulated instance of the tenant has ended.
-    pub fn instance_gone(&self, member: &MemberId, incarnation: u64, reason: String) {
-        if self.sees(member) {
-            self.engine.instance_gone(member, incarnation, reason);
+    /// Somebody says that a simulated instance of the tenant has ended. Returns once that is recorded, or after five seconds:
+    /// who is asked to believe it takes a moment.
+    pub async fn instance_gone(&self, member: &MemberId, incarnation: u64, reason: String) {
+        if !self.sees(member) {
+            return;
         }
+        let mut live = self.engine.subscribe();
+        self.engine.instance_gone(member, incarnation, reason);
+        let runs = || {
+            self.engine.read(|world, _, _| {
+                let now = world.members.get(member);
+                now.is_some_and(|now| now.incarnation == incarnation && now.instance.is_some())
+            })
+        };
+        let recorded = async { while runs() && !matches!(live.recv().await, Err(RecvError::Closed)) {} };
+        let _ = tokio::time::timeout(Duration::from_secs(5), recorded).await;
     }
 
     /// Instances that the journal does not know: the installation's matter.

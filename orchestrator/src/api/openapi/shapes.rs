@@ -103,9 +103,9 @@ fn sent() -> Named {
         "properties": {"collection": {"type": "string"}, "document": {"type": "object"}}});
     let tenant = |needed: Value| {
         json!({"type": "object", "required": needed, "additionalProperties": false, "properties": {
-            "tenantDomain": {"type": "string", "pattern": "^[A-Za-z0-9]([A-Za-z0-9.\\-]*[A-Za-z0-9])?$", "maxLength": 100},
-            "admin": {"type": "string", "pattern": "^[A-Za-z0-9._@\\-]{3,64}$"},
-            "adminPassword": {"type": "string", "minLength": 6, "maxLength": 256, "writeOnly": true},
+            "tenantDomain": {"type": ["string", "number", "boolean"], "pattern": "^[A-Za-z0-9]([A-Za-z0-9.\\-]*[A-Za-z0-9])?$", "maxLength": 100},
+            "admin": {"type": ["string", "number", "boolean", "null"], "pattern": "^[A-Za-z0-9._@\\-]{3,64}$"},
+            "adminPassword": {"type": ["string", "number", "boolean", "null"], "minLength": 6, "maxLength": 256, "writeOnly": true},
             "firstName": {}, "firstname": {}, "lastName": {}, "lastname": {}, "email": {}, "active": {},
             "tenantId": {}, "createdDate": {}, "usagePlan": {}, "originatedService": {}, "successKey": {}}})
     };
