@@ -4,6 +4,7 @@
 //! bounds and validates, so that what got in can be relied upon.
 
 pub mod cgroup;
+pub mod domain;
 pub mod id;
 pub mod launch;
 pub mod link;
@@ -17,6 +18,7 @@ pub mod time;
 pub mod topology;
 pub mod values;
 
+pub use domain::{ContextPath, DomainName};
 pub use id::{
     ApplicationId, CartridgeType, ClusterId, CommitId, GroupName, InvalidId, KubernetesClusterId,
     KubernetesHostId, MemberId, NetworkPartitionId, PartitionId, PolicyId, TenantDomain, ValueKey,

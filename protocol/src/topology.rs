@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::{ContextPath, DomainName};
 use crate::id::{ClusterId, MemberId, NetworkPartitionId};
 
 /// All that one balancer serves.
@@ -28,6 +29,10 @@ pub struct TopologyCluster {
     pub cluster: ClusterId,
     /// Host names that lead here; a request that matches none goes to the first cluster of its listener.
     pub hosts: Vec<String>,
+    /// Domains of tenants that lead here, too; where a name is among some cluster's `hosts`, that one has it. A
+    /// balancer that does not know them serves their requests as it serves those of any unknown host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mapped: Vec<MappedHost>,
     /// Where clients connect.
     pub listeners: Vec<Listener>,
     /// Where requests go.
@@ -35,6 +40,16 @@ pub struct TopologyCluster {
     /// The service was ordered to stop: only then may a set that had endpoints become empty (S13).
     #[serde(default)]
     pub stopped: bool,
+}
+
+/// A domain that was mapped to a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MappedHost {
+    /// Whose requests.
+    pub host: DomainName,
+    /// What is put in front of their paths.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<ContextPath>,
 }
 
 /// A port of the balancer and the port of the members behind it.
@@ -71,4 +86,33 @@ pub enum EndpointState {
     Ready,
     /// Finishes what it has.
     Draining,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As it was written before there were mapped domains.
+    const WITHOUT: &str =
+        r#"{"cluster":"web","hosts":["web.example"],"listeners":[],"endpoints":[],"stopped":false}"#;
+
+    #[test]
+    fn a_cluster_without_mapped_domains_is_written_as_it_always_was() {
+        let cluster: TopologyCluster = serde_json::from_str(WITHOUT).unwrap();
+        assert!(cluster.mapped.is_empty());
+        assert_eq!(serde_json::to_string(&cluster).unwrap(), WITHOUT);
+    }
+
+    #[test]
+    fn a_mapped_domain_may_have_a_path_and_both_are_checked() {
+        let with = |mapped: &str| {
+            let text = WITHOUT.replace("}", &format!(r#","mapped":[{mapped}]}}"#));
+            serde_json::from_str::<TopologyCluster>(&text).map(|cluster| cluster.mapped)
+        };
+        let two = with(r#"{"host":"a.b","path":"/t/acme"},{"host":"c.d"}"#).unwrap();
+        assert_eq!(two[0].path.as_ref().unwrap().as_str(), "/t/acme");
+        assert_eq!(two[1].path, None);
+        assert!(with(r#"{"host":"a b"}"#).is_err());
+        assert!(with(r#"{"host":"a.b","path":"/../c"}"#).is_err());
+    }
 }

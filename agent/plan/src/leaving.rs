@@ -110,6 +110,7 @@ mod tests {
             clusters: vec![TopologyCluster {
                 cluster: cluster(),
                 hosts: Vec::new(),
+                mapped: vec![],
                 listeners: Vec::new(),
                 endpoints: vec![endpoint],
                 stopped: false,

@@ -126,6 +126,7 @@ fn row(world: &World, cluster: &Cluster, np: &NetworkPartitionId) -> TopologyClu
     TopologyCluster {
         cluster: cluster.id.clone(),
         hosts: cluster.hosts.clone(),
+        mapped: Vec::new(),
         listeners: listeners(world, cluster),
         endpoints: endpoints_in(world, cluster, np),
         stopped: !wanted || world.is_undeploying(&cluster.application) || has_left(world, cluster, np),

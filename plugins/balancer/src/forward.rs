@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use cartridge_protocol::ContextPath;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
@@ -13,6 +14,7 @@ use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
 
 use crate::body::{Answer, Source};
+use crate::context::Context;
 use crate::exchange::{Answered, Carried, Failure, exchange};
 use crate::headers;
 use crate::listener::Shared;
@@ -46,13 +48,21 @@ pub(crate) async fn forward(
     let table = shared.table.get();
     let host = headers::host_of(request.uri(), request.headers());
     let name = host.as_ref().and_then(|host| host.to_str().ok());
-    let Some(route) = table.port(entrance.port).and_then(|port| port.route(name)) else {
+    let Some((route, path)) = table.port(entrance.port).and_then(|port| port.route(name)) else {
         return unavailable("nothing is served on this port any more");
     };
+    let context = path.zip(name).map(|(path, host)| Context { path, host });
+    if let Some(context) = context {
+        match context.inward(request.uri()) {
+            Ok(target) => *request.uri_mut() = target,
+            Err(error) => return words(error.status(), &error.to_string()),
+        }
+    }
     let goal = Goal {
         shared,
         port: entrance.port,
         host: name,
+        path,
     };
     let mut flight = Flight::begin(&route.load, Instant::now());
     let client_upgrade = headers::wants_upgrade(request.headers())
@@ -69,6 +79,7 @@ pub(crate) async fn forward(
                 entrance,
                 upstream,
                 flight,
+                context,
             };
             way.back(answered, client_upgrade)
         }
@@ -105,6 +116,8 @@ struct Goal<'a> {
     shared: &'a Shared,
     port: u16,
     host: Option<&'a str>,
+    /// What was put in front of the request's path.
+    path: Option<&'a ContextPath>,
 }
 
 impl Goal<'_> {
@@ -143,7 +156,11 @@ impl Goal<'_> {
     /// let go of must not be sent anything any more (S14).
     fn other_than(&self, tried: &[(Failure, Arc<Upstream>)]) -> Option<Arc<Upstream>> {
         let table = self.shared.table.get();
-        let route = table.port(self.port)?.route(self.host)?;
+        let (route, path) = table.port(self.port)?.route(self.host)?;
+        if path != self.path {
+            // The request speaks of a place where its domain does not lead any more.
+            return None;
+        }
         let new = |one: &Arc<Upstream>| !tried.iter().any(|(_, other)| Arc::ptr_eq(one, other));
         route.candidates(Instant::now()).into_iter().find(new)
     }
@@ -167,6 +184,7 @@ struct Way<'a> {
     entrance: &'a Entrance,
     upstream: Arc<Upstream>,
     flight: Flight,
+    context: Option<Context<'a>>,
 }
 
 impl Way<'_> {
@@ -186,6 +204,9 @@ impl Way<'_> {
             response.headers_mut().remove(header::CONTENT_LENGTH);
         }
         headers::add_via(response.headers_mut());
+        if let Some(context) = self.context {
+            context.outward(response.headers_mut());
+        }
         let idle = self.shared.limits.response_idle;
         let source = Source {
             sender,

@@ -4,6 +4,7 @@
 //! refuses to know how members are chosen, started or judged healthy.
 
 mod body;
+mod context;
 mod exchange;
 mod forward;
 mod headers;

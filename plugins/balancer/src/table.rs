@@ -3,13 +3,14 @@
 //! What must survive a change (counters, idle connections, ejections) is carried over by identity. This file
 //! refuses to know about sockets.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use cartridge_protocol::topology::{EndpointState, Listener, Topology, TopologyCluster};
-use cartridge_protocol::{ClusterId, MemberId};
+use cartridge_protocol::{ClusterId, ContextPath, MemberId};
 
 use crate::headers::host_name;
 use crate::load::ClusterLoad;
@@ -36,7 +37,17 @@ pub(crate) struct ServedCluster {
 #[derive(Debug, Default)]
 pub(crate) struct Port {
     routes: Vec<Arc<Route>>,
-    by_host: HashMap<String, usize>,
+    by_host: HashMap<String, Lead>,
+}
+
+/// Where a host leads.
+#[derive(Debug)]
+struct Lead {
+    route: usize,
+    /// What is put in front of the paths of its requests.
+    path: Option<ContextPath>,
+    /// It is a tenant's domain, not the cluster's own name.
+    mapped: bool,
 }
 
 /// Where requests of one cluster on one port go.
@@ -48,18 +59,38 @@ pub(crate) struct Route {
 }
 
 impl Port {
-    /// The cluster that has this host, else the first.
-    pub(crate) fn route(&self, host: Option<&str>) -> Option<&Arc<Route>> {
-        let found = host.and_then(|host| self.by_host.get(&host_name(host)));
-        self.routes.get(found.copied().unwrap_or(0))
+    /// The cluster that has this host, else the first; and what is to be put in front of the path.
+    pub(crate) fn route(&self, host: Option<&str>) -> Option<(&Arc<Route>, Option<&ContextPath>)> {
+        let lead = host.and_then(|host| self.by_host.get(&host_name(host)));
+        let route = self.routes.get(lead.map_or(0, |lead| lead.route))?;
+        Some((route, lead.and_then(|lead| lead.path.as_ref())))
     }
 
-    fn add(&mut self, route: Route, hosts: &[String]) {
+    /// A host is the first cluster's that names it; but nobody takes a cluster's own name away by mapping it.
+    fn add(&mut self, route: Route, cluster: &TopologyCluster) {
         let index = self.routes.len();
-        for host in hosts {
-            self.by_host.entry(host_name(host)).or_insert(index);
-        }
         self.routes.push(Arc::new(route));
+        for host in &cluster.hosts {
+            let own = Lead {
+                route: index,
+                path: None,
+                mapped: false,
+            };
+            match self.by_host.entry(host_name(host)) {
+                Entry::Occupied(mut taken) if taken.get().mapped => drop(taken.insert(own)),
+                Entry::Occupied(_) => {}
+                Entry::Vacant(free) => drop(free.insert(own)),
+            }
+        }
+        for mapped in &cluster.mapped {
+            self.by_host
+                .entry(mapped.host.as_str().to_owned())
+                .or_insert_with(|| Lead {
+                    route: index,
+                    path: mapped.path.clone(),
+                    mapped: true,
+                });
+        }
     }
 }
 
@@ -106,10 +137,7 @@ impl Table {
                 load: load.clone(),
                 ready,
             };
-            self.ports
-                .entry(listener.port)
-                .or_default()
-                .add(route, &cluster.hosts);
+            self.ports.entry(listener.port).or_default().add(route, cluster);
         }
         self.clusters.push(ServedCluster {
             cluster: cluster.cluster.clone(),

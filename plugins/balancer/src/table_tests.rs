@@ -1,7 +1,7 @@
 //! What the table decides, without any socket.
 
 use super::*;
-use cartridge_protocol::topology::Endpoint;
+use cartridge_protocol::topology::{Endpoint, MappedHost};
 
 fn endpoint(member: &str, port: u16, state: EndpointState) -> Endpoint {
     Endpoint {
@@ -17,6 +17,7 @@ fn cluster(id: &str, hosts: &[&str], endpoints: Vec<Endpoint>) -> TopologyCluste
     TopologyCluster {
         cluster: id.parse().unwrap(),
         hosts: hosts.iter().map(|h| (*h).to_owned()).collect(),
+        mapped: Vec::new(),
         listeners: vec![Listener {
             port: 80,
             name: "http".into(),
@@ -41,7 +42,7 @@ fn table(clusters: Vec<TopologyCluster>) -> Table {
 }
 
 fn routed(table: &Table, host: Option<&str>) -> String {
-    let route = table.port(80).unwrap().route(host).unwrap();
+    let (route, _) = table.port(80).unwrap().route(host).unwrap();
     route.cluster.to_string()
 }
 
@@ -69,7 +70,7 @@ fn ready_members_take_turns_and_draining_ones_take_none() {
             endpoint("c", 3, EndpointState::Ready),
         ],
     )]);
-    let route = table.port(80).unwrap().route(None).unwrap();
+    let (route, _) = table.port(80).unwrap().route(None).unwrap();
     let now = Instant::now();
     let order: Vec<u16> = (0..4).map(|_| route.candidates(now)[0].address.port()).collect();
     assert_eq!(order, [1, 3, 1, 3]);
@@ -85,7 +86,7 @@ fn a_member_out_of_reach_is_tried_last_and_alone_it_is_tried_all_the_same() {
             endpoint("b", 2, EndpointState::Ready),
         ],
     )]);
-    let route = table.port(80).unwrap().route(None).unwrap();
+    let (route, _) = table.port(80).unwrap().route(None).unwrap();
     let now = Instant::now();
     let soon = now + std::time::Duration::from_secs(1);
     route.ready[0].eject_until(soon);
@@ -106,7 +107,7 @@ fn what_is_known_of_members_and_clusters_survives_a_change() {
     let (old, new) = (before.upstreams().next(), after.upstreams().next());
     assert!(Arc::ptr_eq(old.unwrap(), new.unwrap()));
     assert!(Arc::ptr_eq(&before.clusters[0].load, &after.clusters[0].load));
-    assert!(after.port(80).unwrap().route(None).unwrap().ready.is_empty());
+    assert!(after.port(80).unwrap().route(None).unwrap().0.ready.is_empty());
 }
 
 #[test]
@@ -123,4 +124,61 @@ fn a_new_life_of_a_member_is_a_new_place() {
         before.upstreams().next().unwrap(),
         after.upstreams().next().unwrap()
     ));
+}
+
+fn mapped(id: &str, hosts: &[&str], domains: &[(&str, Option<&str>)]) -> TopologyCluster {
+    let mut cluster = cluster(id, hosts, vec![]);
+    let one = |(host, path): &(&str, Option<&str>)| MappedHost {
+        host: host.parse().unwrap(),
+        path: path.map(|path| path.parse().unwrap()),
+    };
+    cluster.mapped = domains.iter().map(one).collect();
+    cluster
+}
+
+#[test]
+fn a_mapped_domain_leads_to_its_cluster_under_its_path() {
+    let table = table(vec![
+        cluster("blog", &["blog.example"], vec![]),
+        mapped(
+            "shop",
+            &["shop.example"],
+            &[("acme.example", Some("/t/acme")), ("bolt.example", None)],
+        ),
+    ]);
+    for (host, cluster, path) in [
+        ("ACME.example.:80", "shop", Some("/t/acme")),
+        ("bolt.example", "shop", None),
+        ("shop.example", "shop", None),
+        ("other.example", "blog", None),
+    ] {
+        let (route, found) = table.port(80).unwrap().route(Some(host)).unwrap();
+        assert_eq!(route.cluster.as_str(), cluster, "{host}");
+        assert_eq!(found.map(ContextPath::as_str), path, "{host}");
+    }
+}
+
+#[test]
+fn a_clusters_own_name_cannot_be_mapped_away_whoever_comes_first() {
+    let thief = || mapped("thief", &[], &[("shop.example", Some("/t")), ("a.example", None)]);
+    let shop = || cluster("shop", &["shop.example"], vec![]);
+    let later = mapped("late", &[], &[("a.example", None)]);
+    for clusters in [vec![thief(), shop(), later.clone()], vec![shop(), thief(), later]] {
+        let table = table(clusters);
+        assert_eq!(routed(&table, Some("shop.example")), "shop");
+        assert_eq!(
+            routed(&table, Some("a.example")),
+            "thief",
+            "the first that names it"
+        );
+        assert!(
+            table
+                .port(80)
+                .unwrap()
+                .route(Some("shop.example"))
+                .unwrap()
+                .1
+                .is_none()
+        );
+    }
 }

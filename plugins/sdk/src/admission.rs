@@ -101,6 +101,7 @@ mod tests {
         TopologyCluster {
             cluster: id.parse().unwrap(),
             hosts: vec![],
+            mapped: vec![],
             listeners: vec![],
             endpoints,
             stopped,

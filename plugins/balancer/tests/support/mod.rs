@@ -11,7 +11,9 @@ use bytes::Bytes;
 use cartridge_plugin_balancer::{HttpBalancer, Limits};
 use cartridge_plugin_sdk::Balancer;
 use cartridge_protocol::sample::ClusterReading;
-use cartridge_protocol::topology::{Endpoint, EndpointState, Listener, Topology, TopologyCluster};
+use cartridge_protocol::topology::{
+    Endpoint, EndpointState, Listener, MappedHost, Topology, TopologyCluster,
+};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty, Full};
@@ -48,7 +50,8 @@ pub async fn until<T>(what: &str, mut state: impl AsyncFnMut() -> Option<T>) -> 
 }
 
 /// A web server that says its name. `/gate` answers when the gate opens; `/stream` sends its second half then;
-/// `/cut` breaks off in the middle; `/drop` closes the connection instead of answering; `/head` tells headers.
+/// `/cut` breaks off in the middle; `/drop` closes the connection instead of answering; `/head` tells headers. Below
+/// `/t/` it tells the target, sends the client there, and gives it a cookie.
 pub struct Member {
     pub name: String,
     pub address: SocketAddr,
@@ -138,7 +141,7 @@ async fn answer(
     mut gate: watch::Receiver<bool>,
 ) -> std::io::Result<Response<Page>> {
     match request.uri().path() {
-        "/gate" => {
+        path if path.ends_with("/gate") => {
             gate.wait_for(|open| *open).await.unwrap();
             Ok(page(name))
         }
@@ -153,6 +156,15 @@ async fn answer(
             Ok(Response::new(Pieces(from).boxed()))
         }
         "/drop" => Err(std::io::Error::other("as asked")),
+        path if path.starts_with("/t/") => {
+            let target = request.uri().to_string();
+            let mut response = page(format!("{name} {target}"));
+            let place = target.replace("/here", "/there").parse().unwrap();
+            response.headers_mut().insert("location", place);
+            let cookie = "id=1; Path=/t/acme/shop".parse().unwrap();
+            response.headers_mut().insert("set-cookie", cookie);
+            Ok(response)
+        }
         "/head" => Ok(page(format!("{:?}", request.headers()))),
         "/echo" => {
             let body = request
@@ -199,6 +211,7 @@ pub fn cluster(id: &str, hosts: &[&str], port: u16, endpoints: Vec<Endpoint>) ->
     TopologyCluster {
         cluster: id.parse().unwrap(),
         hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
+        mapped: Vec::new(),
         listeners: vec![Listener {
             port,
             name: "http".into(),
@@ -206,6 +219,17 @@ pub fn cluster(id: &str, hosts: &[&str], port: u16, endpoints: Vec<Endpoint>) ->
         }],
         endpoints,
         stopped: false,
+    }
+}
+
+/// The same with a domain mapped to it.
+pub fn mapped(cluster: TopologyCluster, host: &str, path: Option<&str>) -> TopologyCluster {
+    TopologyCluster {
+        mapped: vec![MappedHost {
+            host: host.parse().unwrap(),
+            path: path.map(|path| path.parse().unwrap()),
+        }],
+        ..cluster
     }
 }
 
