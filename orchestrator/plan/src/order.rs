@@ -10,6 +10,7 @@ mod kubernetes;
 mod outlook;
 mod put;
 mod remove;
+mod sign_ups;
 mod steer;
 mod tenants;
 mod update;
@@ -28,7 +29,7 @@ use crate::blueprint::{
     KubernetesCluster, NetworkPartition,
 };
 use crate::record::Record;
-use crate::tenancy::TenantDocument;
+use crate::tenancy::{TenantDocument, TenantRepository};
 use crate::world::World;
 
 pub use kubernetes::HostChange;
@@ -120,6 +121,22 @@ pub enum Order {
         application: ApplicationId,
         /// Without draining.
         force: bool,
+    },
+    /// Sign a tenant up for an application that several tenants share.
+    SignUp {
+        /// For which.
+        application: ApplicationId,
+        /// Whom.
+        tenant: TenantId,
+        /// Its repositories, by the alias of the cartridge.
+        repositories: BTreeMap<String, TenantRepository>,
+    },
+    /// End a sign-up: the tenant's files go.
+    RemoveSignUp {
+        /// For which.
+        application: ApplicationId,
+        /// Whose.
+        tenant: TenantId,
     },
     /// Fix the size of a cluster, or let the scaler decide again.
     Scale {
@@ -266,6 +283,12 @@ pub fn admit_as(world: &World, tenant: TenantId, order: Order) -> Result<Vec<Rec
         Order::RemoveApplication(id) => remove::application(world, id),
         Order::Deploy { application, policy } => deploy::deploy(world, application, policy),
         Order::Undeploy { application, force } => deploy::undeploy(world, application, force),
+        Order::SignUp {
+            application,
+            tenant,
+            repositories,
+        } => sign_ups::add(world, application, tenant, repositories),
+        Order::RemoveSignUp { application, tenant } => sign_ups::remove(world, application, tenant),
         Order::Scale { cluster, size, by } => steer::scale(world, cluster, size, &by),
         Order::ProposeRelease { cluster, commit, by } => steer::propose(world, cluster, commit, &by),
         Order::Rollback { cluster, by } => steer::roll_back(world, cluster, &by),

@@ -17,7 +17,7 @@ use crate::blueprint::{
     Application, ApplicationPolicy, AutoscalingPolicy, Cartridge, CartridgeGroup, DeploymentPolicy,
     KubernetesCluster, NetworkPartition,
 };
-use crate::tenancy::Tenant;
+use crate::tenancy::{Tenant, TenantRepository};
 use crate::world::Standing;
 
 /// A record in its place in the journal.
@@ -153,6 +153,24 @@ pub enum Record {
     ApplicationUndeployed {
         /// Which.
         application: ApplicationId,
+    },
+
+    /// A tenant signed up for an application that several tenants share.
+    SignUpAdded {
+        /// For which application.
+        application: ApplicationId,
+        /// Who.
+        tenant: TenantId,
+        /// Its repositories, by the alias of the cartridge; passwords are sealed.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        repositories: BTreeMap<String, TenantRepository>,
+    },
+    /// A tenant's sign-up is gone, and its files with it.
+    SignUpRemoved {
+        /// For which application.
+        application: ApplicationId,
+        /// Whose.
+        tenant: TenantId,
     },
 
     /// A cartridge, or a person, shared values with the application.

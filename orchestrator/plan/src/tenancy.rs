@@ -1,10 +1,14 @@
-//! Tenants: who they are. What belongs to whom is asked of the world.
+//! Tenants: who they are, and what they sign up with. What belongs to whom is asked of the world.
 //!
 //! This file refuses to know users and their passwords: those are never in the journal.
+
+use std::collections::BTreeMap;
 
 use cartridge_protocol::TenantDomain;
 use cartridge_protocol::tenant::TenantId;
 use serde::{Deserialize, Serialize};
+
+use crate::blueprint::Repository;
 
 /// Most tenants: all of them are told to members whose hooks want to know.
 pub const MAX_TENANTS: usize = cartridge_protocol::surroundings::MAX_TENANTS;
@@ -46,4 +50,21 @@ pub struct TenantDocument {
     pub email: Option<String>,
     /// Whether its users may come in; None: as it is, and yes for a new one.
     pub active: Option<bool>,
+}
+
+/// A tenant's sign-up for an application that several tenants share.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignUp {
+    /// Its repositories, by the alias of the cartridge whose members keep their files.
+    pub repositories: BTreeMap<String, TenantRepository>,
+}
+
+/// A repository of a tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantRepository {
+    /// Where it is, its password left out.
+    pub repository: Repository,
+    /// The password, sealed with the installation's key; empty: none. No answer holds it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub sealed: String,
 }

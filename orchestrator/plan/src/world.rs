@@ -18,7 +18,7 @@ use crate::blueprint::{
     Application, ApplicationPolicy, AutoscalingPolicy, Cartridge, CartridgeGroup, DeploymentPolicy,
     KubernetesCluster, NetworkPartition, Repository,
 };
-use crate::tenancy::Tenant;
+use crate::tenancy::{SignUp, Tenant};
 
 mod fits;
 mod fold;
@@ -32,6 +32,7 @@ mod narrowed;
 mod ports;
 mod read;
 mod shared;
+mod sign_ups;
 mod tenancy;
 mod updates;
 mod values;
@@ -90,6 +91,9 @@ pub struct World {
     /// The last entry that changed one of them.
     #[serde(default)]
     pub tenants_changed: u64,
+    /// Who signed up for an application, by application, then by tenant.
+    #[serde(default)]
+    pub sign_ups: Shared<ApplicationId, BTreeMap<TenantId, SignUp>>,
     /// Whose the names of removed applications are: what is told of those applications stays theirs.
     #[serde(default)]
     pub former: Shared<ApplicationId, TenantId>,

@@ -57,4 +57,5 @@ fn every_sample_of_stratos_is_read() {
     );
     assert_eq!(all_read(&all, "network-partition-", parse::network_partition), 4);
     assert_eq!(all_read(&all, "application.json", parse::application), 7);
+    assert_eq!(all_read(&all, "application-signup.json", parse::sign_up), 2);
 }

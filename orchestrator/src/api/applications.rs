@@ -112,16 +112,16 @@ fn expected_revision(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
 }
 
 async fn list(api: Authorized) -> Json<Vec<Value>> {
-    Json(
-        api.engine
-            .read(|world, _, _| world.applications.values().map(show::application).collect()),
-    )
+    Json(api.engine.read(|world, _, _| {
+        let all = world.applications.values();
+        all.map(|state| show::application(world, state)).collect()
+    }))
 }
 
 async fn one(api: Authorized, Path(id): Path<String>) -> Result<Response, Failure> {
     let found = api.engine.read(|world, _, _| {
         let state = world.applications.get(id.as_str())?;
-        Some((state.revision, show::application(state)))
+        Some((state.revision, show::application(world, state)))
     });
     let (revision, shown) = found.ok_or_else(|| unknown(&id))?;
     Ok(([(header::ETAG, format!("\"{revision}\""))], Json(shown)).into_response())

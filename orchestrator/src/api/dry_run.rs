@@ -110,7 +110,7 @@ fn read(collection: &str, document: &Value, place: usize) -> Result<(String, Ord
 }
 
 fn application(world: &World, id: &str) -> Option<Value> {
-    let mut shown = show::application(world.applications.get(id)?);
+    let mut shown = show::application(world, world.applications.get(id)?);
     shown["revision"] = Value::Null;
     Some(shown)
 }

@@ -22,6 +22,7 @@ mod runtime;
 mod server;
 mod sharing;
 mod show;
+mod sign_ups;
 mod stream;
 pub mod telling;
 mod tenants;
@@ -68,6 +69,7 @@ fn mount(routes: &mut Routes) {
     clusters::mount(routes);
     dry_run::mount(routes);
     tenants::mount(routes);
+    sign_ups::mount(routes);
     users::mount(routes);
     members::mount(routes);
     stream::mount(routes);

@@ -8,7 +8,7 @@ use cartridge_orchestrator_plan::blueprint::{
     Application, ApplicationPolicy, AutoscalingPolicy, Cartridge, CartridgeGroup, Dependencies,
     DeploymentPolicy, Group, KubernetesCluster, KubernetesHost, NetworkPartition, Repository, Subscription,
 };
-use cartridge_orchestrator_plan::world::{ApplicationState, ApplicationStatus};
+use cartridge_orchestrator_plan::world::{ApplicationState, ApplicationStatus, World};
 use serde_json::{Value, json};
 
 /// A cartridge.
@@ -144,8 +144,8 @@ pub fn kubernetes_host(one: &KubernetesHost) -> Value {
     shown
 }
 
-/// A blueprint and where it stands.
-pub fn application(state: &ApplicationState) -> Value {
+/// A blueprint, where it stands, and whether tenants signed up for it.
+pub fn application(world: &World, state: &ApplicationState) -> Value {
     let (status, policy) = match &state.status {
         ApplicationStatus::Created => ("Created", None),
         ApplicationStatus::Deployed { policy } => ("Deployed", Some(policy)),
@@ -155,6 +155,8 @@ pub fn application(state: &ApplicationState) -> Value {
     shown["status"] = status.into();
     shown["applicationPolicyId"] = json!(policy);
     shown["revision"] = state.revision.into();
+    let mut sign_ups = world.sign_ups_of(state.blueprint.application_id.as_str());
+    shown["signUpsExist"] = sign_ups.next().is_some().into();
     shown
 }
 

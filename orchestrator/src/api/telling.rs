@@ -152,6 +152,24 @@ fn application(record: &Record) -> Option<String> {
             format!("application {application} is being undeployed")
         }
         Record::ApplicationUndeployed { application } => format!("application {application} is undeployed"),
+        Record::SignUpAdded {
+            application,
+            tenant,
+            repositories,
+        } => {
+            let (count, noun) = (
+                repositories.len(),
+                if repositories.len() == 1 {
+                    "repository"
+                } else {
+                    "repositories"
+                },
+            );
+            format!("tenant {tenant} signed up for application {application} with {count} {noun}")
+        }
+        Record::SignUpRemoved { application, tenant } => {
+            format!("the sign-up of tenant {tenant} for application {application} was removed")
+        }
         _ => return None,
     })
 }

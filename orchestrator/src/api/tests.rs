@@ -27,6 +27,7 @@ mod faults;
 mod kubernetes;
 mod rights;
 mod sharing;
+mod sign_ups;
 mod ways_in;
 
 const SAMPLES: [(&str, &str); 4] = [

@@ -34,7 +34,7 @@ pub struct Guard {
 #[derive(Clone, Copy, Debug)]
 pub struct BySession;
 
-/// Lets the request through with [`Authorized`] among its extensions, or answers 401, 403, 404 or 429.
+/// Lets the request through with [`Authorized`] among its extensions, or answers 401, 403, 404, 405 or 429.
 pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     let head = request.method() == Method::HEAD;
     in_shape(guarded(guard, request, next).await, head).await
@@ -116,18 +116,25 @@ async fn related(
     if who.tenant.is_super() {
         return Ok(());
     }
-    let (what, owner): (_, fn(&World, &str) -> Option<TenantId>) = match relation {
+    let (what, own): (_, fn(&World, &str, TenantId) -> bool) = match relation {
         Relation::Everyones | Relation::Own => return Ok(()),
         Relation::Installation => {
             let text = "this concerns the whole installation: it is for users of the super tenant";
             return Err(Failure::new(StatusCode::FORBIDDEN, text));
         }
-        Relation::Application => ("application", World::owner_of),
-        Relation::Cluster => ("cluster", World::owner_of_cluster),
-        Relation::Member => ("member", World::owner_of_member),
+        Relation::OnBehalf => {
+            let text = "only users of the super tenant order this for another tenant";
+            return Err(Failure::new(StatusCode::METHOD_NOT_ALLOWED, text));
+        }
+        Relation::Application => ("application", |world, id, who| world.owner_of(id) == Some(who)),
+        Relation::SignUp => ("application", |world, id, who| world.may_sign_up(who, id)),
+        Relation::Cluster => ("cluster", |world, id, who| {
+            world.owner_of_cluster(id) == Some(who)
+        }),
+        Relation::Member => ("member", |world, id, who| world.owner_of_member(id) == Some(who)),
     };
     let id = named(request).await.unwrap_or_default();
-    if api.engine.read(|world, _, _| owner(world, &id)) == Some(who.tenant) {
+    if api.engine.read(|world, _, _| own(world, &id, who.tenant)) {
         return Ok(());
     }
     Err(Failure::unknown(what, &id))

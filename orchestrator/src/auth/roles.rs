@@ -46,6 +46,10 @@ pub enum Relation {
     Own,
     /// `{id}` is an application of the tenant.
     Application,
+    /// `{id}` is an application of the tenant, or one that several tenants share.
+    SignUp,
+    /// `{domain}` is a tenant for which only users of the super tenant order something; 405 for others, as in Stratos.
+    OnBehalf,
     /// `{id}` is a cluster of the tenant.
     Cluster,
     /// `{id}` is a member of the tenant.
@@ -56,6 +60,8 @@ const EVERYONES: Relation = Relation::Everyones;
 const INSTALLATION: Relation = Relation::Installation;
 const OWN: Relation = Relation::Own;
 const APPLICATION: Relation = Relation::Application;
+const SIGN_UP: Relation = Relation::SignUp;
+const ON_BEHALF: Relation = Relation::OnBehalf;
 const CLUSTER: Relation = Relation::Cluster;
 const MEMBER: Relation = Relation::Member;
 
@@ -143,6 +149,12 @@ pub(crate) const TABLE: &[Row] = &[
     ("GET", "/applications/{id}/networkPartitions", LOOK, APPLICATION),
     ("GET", "/applications/{id}/endpoints", LOOK, APPLICATION),
     ("GET", "/applications/{id}/values", ORDER, APPLICATION),
+    ("POST", "/applications/{id}/signup", ORDER, SIGN_UP),
+    ("GET", "/applications/{id}/signup", LOOK, SIGN_UP),
+    ("DELETE", "/applications/{id}/signup", ORDER, SIGN_UP),
+    ("POST", "/applications/{id}/signup/{domain}", ORDER, ON_BEHALF),
+    ("DELETE", "/applications/{id}/signup/{domain}", ORDER, ON_BEHALF),
+    ("GET", "/signups", LOOK, OWN),
     ("GET", "/cluster/{id}", LOOK, CLUSTER),
     ("GET", "/clusters", LOOK, OWN),
     ("GET", "/clusters/{id}", LOOK, CLUSTER),
@@ -221,6 +233,8 @@ mod tests {
         for (method, route, access, relation) in TABLE {
             let kind = match route.split('/').nth(1) {
                 _ if !route.contains("{id}") => continue,
+                Some("applications") if route.ends_with("/signup") => Relation::SignUp,
+                Some("applications") if route.contains("/signup/") => Relation::OnBehalf,
                 Some("applications") => Relation::Application,
                 Some("cluster" | "clusters" | "explain") => Relation::Cluster,
                 Some("members" | "logs") => Relation::Member,

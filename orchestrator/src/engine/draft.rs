@@ -114,6 +114,8 @@ pub(crate) fn touched(world: &World, before: &World, record: &Record) -> Touched
         Record::ApplicationPut(blueprint) => return Touched::Application(blueprint.application_id.clone()),
         Record::RepositorySecretSealed { application, .. }
         | Record::ApplicationRemoved { application }
+        | Record::SignUpAdded { application, .. }
+        | Record::SignUpRemoved { application, .. }
         | Record::ValuesShared { application, .. }
         | Record::ValuesWithdrawn { application, .. }
         | Record::ApplicationDeployed { application, .. }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cartridge_protocol::ClusterId;
 use cartridge_protocol::tenant::TenantId;
 
-use super::{Code, Mode, Refusal, definitions, put, update};
+use super::{Code, Mode, Refusal, definitions, put, sign_ups, update};
 use crate::blueprint::{Application, Repository};
 use crate::record::Record;
 use crate::world::{ApplicationState, World};
@@ -44,6 +44,9 @@ pub(super) fn put(
     revision_fits(&blueprint, present, expected_revision)?;
     if let Some(state) = present {
         update::may_change(world, state, &blueprint)?;
+        if !blueprint.multi_tenant {
+            sign_ups::stays_for_several(world, &id)?;
+        }
     }
     let mut faults = undefined;
     faults.extend(definitions::instances(&blueprint));

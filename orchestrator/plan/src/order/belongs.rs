@@ -17,6 +17,8 @@ enum About<'a> {
     Name(&'a ApplicationId),
     /// An application.
     Application(&'a ApplicationId),
+    /// A tenant's sign-up for an application.
+    SignUp(&'a ApplicationId, TenantId),
     /// A cluster.
     Cluster(&'a ClusterId),
     /// A member.
@@ -50,6 +52,10 @@ const fn about(order: &Order) -> About<'_> {
         Order::RemoveApplication(application)
         | Order::Deploy { application, .. }
         | Order::Undeploy { application, .. } => About::Application(application),
+        Order::SignUp {
+            application, tenant, ..
+        }
+        | Order::RemoveSignUp { application, tenant } => About::SignUp(application, *tenant),
         Order::Scale { cluster, .. }
         | Order::ProposeRelease { cluster, .. }
         | Order::Rollback { cluster, .. }
@@ -72,7 +78,14 @@ pub(super) fn check(world: &World, tenant: TenantId, order: &Order) -> Result<()
             let message = "this concerns the whole installation: only users of the super tenant order it";
             return Err(Refusal::new(Code::Forbidden, "", message));
         }
-        About::Application(id) => ("application", id.as_str(), world.owner_of(id.as_str())),
+        About::SignUp(_, whose) if !tenant.is_super() && whose != tenant => {
+            let message = "another tenant's sign-up is ordered by users of the super tenant only";
+            return Err(Refusal::new(Code::Forbidden, "tenantDomain", message));
+        }
+        About::SignUp(id, _) if world.may_sign_up(tenant, id.as_str()) => return Ok(()),
+        About::SignUp(id, _) | About::Application(id) => {
+            ("application", id.as_str(), world.owner_of(id.as_str()))
+        }
         About::Cluster(id) => ("cluster", id.as_str(), world.owner_of_cluster(id.as_str())),
         About::Member(id) => ("member", id.as_str(), world.owner_of_member(id.as_str())),
     };

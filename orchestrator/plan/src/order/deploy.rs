@@ -79,6 +79,9 @@ pub(super) fn undeploy(
         ApplicationStatus::Undeploying { force: false } if !force => {
             "is being undeployed already; force=true ends it without draining"
         }
+        ApplicationStatus::Deployed { .. } if !force && world.sign_ups_of(id).next().is_some() => {
+            "has tenants that signed up; remove their sign-ups first, or end it with force=true"
+        }
         _ => return Ok(vec![Record::ApplicationUndeploying { application, force }]),
     };
     Err(Refusal::new(

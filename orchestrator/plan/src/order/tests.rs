@@ -1,6 +1,7 @@
 //! Orders against a world that is built by orders.
 
 mod groups;
+mod sign_ups;
 mod steering;
 mod tenants;
 mod updates;

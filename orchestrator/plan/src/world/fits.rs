@@ -120,6 +120,7 @@ impl World {
                     format!("{} is not proposed", commit.short())
                 })
             }
+            Record::SignUpAdded { .. } | Record::SignUpRemoved { .. } => self.sign_up_fits(record),
             other => self.tenancy_fits(other),
         }
     }

@@ -88,6 +88,7 @@ impl World {
             Record::TenantPut(_) | Record::TenantActivated { .. } | Record::TenantDeactivated { .. } => {
                 self.change_tenant(record);
             }
+            Record::SignUpAdded { .. } | Record::SignUpRemoved { .. } => self.change_sign_up(record),
             Record::ApplicationPut(_)
             | Record::RepositorySecretSealed { .. }
             | Record::ApplicationRemoved { .. }
@@ -162,7 +163,7 @@ impl World {
         }
     }
 
-    fn touch(&mut self, which: impl Fn(&super::Cluster) -> bool, revision: u64) {
+    pub(super) fn touch(&mut self, which: impl Fn(&super::Cluster) -> bool, revision: u64) {
         self.clusters.change(which, |cluster| {
             cluster.revision = revision;
             cluster.told = revision;
@@ -210,6 +211,7 @@ impl World {
                 }
                 self.sealed.remove(application);
                 self.values.remove(application);
+                self.sign_ups.remove(application);
             }
             Record::ApplicationDeployed { application, policy } => {
                 let status = ApplicationStatus::Deployed {

@@ -1,11 +1,13 @@
-//! The world as one tenant may see it: its own applications with all that belongs to them, itself, and the documents
-//! of the installation. What is not in it cannot be shown by mistake.
+//! The world as one tenant may see it: its own applications with all that belongs to them, itself with its own sign-ups,
+//! and the documents of the installation. What is not in it cannot be shown by mistake.
 //!
 //! This file refuses to know what is shown.
 
+use std::collections::BTreeMap;
+
 use cartridge_protocol::tenant::TenantId;
 
-use super::World;
+use super::{Shared, World};
 
 impl World {
     /// What a tenant may see of it. The super tenant sees all: it owns the machines.
@@ -29,6 +31,7 @@ impl World {
             values,
             tenants,
             tenants_changed,
+            sign_ups,
             former,
             retired: _,
             departed: _,
@@ -46,6 +49,15 @@ impl World {
         values.retain(|application, _| applications.contains_key(application));
         let mut tenants = tenants.clone();
         tenants.retain(|id, _| *id == tenant);
+        let mut narrow = Shared::default();
+        for (application, all) in sign_ups.iter() {
+            let known = applications.contains_key(application);
+            let own = all.iter().filter(|(id, _)| known || **id == tenant);
+            let own: BTreeMap<_, _> = own.map(|(id, one)| (*id, one.clone())).collect();
+            if !own.is_empty() {
+                narrow.insert(application.clone(), own);
+            }
+        }
         let mut former = former.clone();
         former.retain(|_, owner| *owner == tenant);
         Self {
@@ -67,6 +79,7 @@ impl World {
             values,
             tenants,
             tenants_changed: *tenants_changed,
+            sign_ups: narrow,
             former,
             retired: Default::default(),
             departed: Default::default(),

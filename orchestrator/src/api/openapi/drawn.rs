@@ -9,7 +9,7 @@ use cartridge_orchestrator_plan::blueprint::parse::{Field, Look, drawings, is_se
 use serde_json::{Map, Value, json};
 
 /// Names of the schemas, by the collection that takes the documents.
-const NAMES: [(&str, &str); 9] = [
+const NAMES: [(&str, &str); 10] = [
     ("cartridges", "Cartridge"),
     ("cartridgeGroups", "CartridgeGroup"),
     ("networkPartitions", "NetworkPartition"),
@@ -17,6 +17,7 @@ const NAMES: [(&str, &str); 9] = [
     ("autoscalingPolicies", "AutoscalingPolicy"),
     ("applicationPolicies", "ApplicationPolicy"),
     ("applications", "Application"),
+    ("applications/signup", "SignUp"),
     ("kubernetesClusters", "KubernetesCluster"),
     ("kubernetesClusters/host", "KubernetesHost"),
 ];

@@ -193,6 +193,12 @@ pub(super) const ROWS: &[Row] = &[
     get("/applications/{id}/networkPartitions", "Where it runs.", &[(200, List("Id"))]),
     get("/applications/{id}/endpoints", "Where clients reach it.", &[(200, List("Endpoint"))]),
     get("/applications/{id}/values", "All that it and its clusters share.", &[(200, List("SharedValue"))]),
+    post("/applications/{id}/signup", "Signs the caller's tenant up for an application that several tenants share.", Needed("SignUp"), CREATED),
+    get("/applications/{id}/signup", "The sign-up of the caller's tenant.", &[(200, One("ShownSignUp"))]),
+    delete("/applications/{id}/signup", "Ends the sign-up of the caller's tenant."),
+    post("/applications/{id}/signup/{domain}", "Signs another tenant up; for the super tenant.", Needed("SignUp"), CREATED),
+    delete("/applications/{id}/signup/{domain}", "Ends the sign-up of another tenant; for the super tenant."),
+    get("/signups", "Who signed up for the caller's applications, and for what the caller's tenant did.", &[(200, List("ListedSignUp"))]),
     get("/cluster/{id}", "A cluster in Stratos's shape.", &[(200, One("RuntimeCluster"))]),
     get("/clusters", "All clusters, with sizes, releases and the last decision.", &[(200, List("Cluster"))]),
     get("/clusters/{id}", "One cluster.", &[(200, One("Cluster"))]),
@@ -235,6 +241,7 @@ pub(super) const fn refusal(status: u16) -> &'static str {
         401 => "Nobody known.",
         403 => "Known, but not allowed to.",
         404 => "There is no such thing.",
+        405 => "Only users of the super tenant order this.",
         406 => "Tenants are not removed.",
         408 => "The body did not arrive in time.",
         409 => "It does not fit what is there, or was changed meanwhile.",
@@ -265,6 +272,9 @@ impl Row {
         }
         if self.method == "DELETE" && self.route == "/tenants/{domain}" {
             all.push(406);
+        }
+        if self.route == "/applications/{id}/signup/{domain}" {
+            all.push(405);
         }
         if matches!(self.route, "/events" | "/logs/{id}") {
             all.push(503);

@@ -242,12 +242,18 @@ fn applications() -> Named {
         ("groups?", list(like("ShownGroup"))),
         ("dependencies?", like("ShownDependencies")),
     ]);
+    let signed = || with(repository(), [("alias", text()), ("privateRepo", flag())]);
     vec![
         ("ShownApplication", object([
                 ("applicationId", text()), ("alias", text()), ("name", text()), ("description", text()),
                 ("multiTenant", flag()), ("property", property()), ("components", components),
                 ("status", word(&["Created", "Deployed", "Undeploying"])), ("applicationPolicyId", or_null(text())),
-                ("revision", whole()),
+                ("revision", whole()), ("signUpsExist", flag()),
+            ])),
+        ("ShownSignUp", object([("artifactRepositories", list(signed()))])),
+        ("ListedSignUp", object([
+                ("application", text()), ("tenantId", json!({"type": "integer"})), ("tenantDomain", text()),
+                ("artifactRepositories", list(signed())),
             ])),
         ("ShownSubscription", object([
                 ("type", text()), ("cartridgeMin", whole()), ("cartridgeMax", whole()), ("subscribableInfo", info),

@@ -11,6 +11,7 @@ use super::*;
 fn path(collection: &str) -> (&'static str, String) {
     match collection {
         "kubernetesClusters/host" => ("PUT", format!("/api/{collection}")),
+        "applications/signup" => ("POST", "/api/applications/shop/signup".to_owned()),
         _ => ("POST", format!("/api/{collection}")),
     }
 }

@@ -10,6 +10,8 @@ use crate::auth::roles::{Access, Relation, Role, Row, TABLE};
 
 /// What the tenant has whose objects are asked for; in no answer to anybody else.
 pub(super) const SHOP: &str = "own-shop";
+/// What the super tenant has for all.
+pub(super) const COMMON: &str = "common";
 
 impl Server {
     /// Only whether one may: bodies of streams do not end.
@@ -95,6 +97,14 @@ impl Server {
         }
     }
 
+    /// Puts an application that several tenants share.
+    pub(super) async fn common(&self) {
+        let mut body = blueprint(COMMON);
+        body["multiTenant"] = json!(true);
+        let (status, answer) = self.ask("POST", "/api/applications", &body.to_string()).await;
+        assert_eq!(status, StatusCode::CREATED, "{answer}");
+    }
+
     /// Puts and deploys an application, and waits for its first member; its cluster and that member.
     pub(super) async fn application(&self, who: &str, name: &str) -> (String, String) {
         let (status, answer) = self
@@ -168,6 +178,7 @@ fn refusal((_, _, access, relation): &Row, of: Of, role: Role) -> Option<StatusC
     }
     match relation {
         Relation::Installation => Some(StatusCode::FORBIDDEN),
+        Relation::OnBehalf => Some(StatusCode::METHOD_NOT_ALLOWED),
         Relation::Application | Relation::Cluster | Relation::Member if of == Of::Other => {
             Some(StatusCode::NOT_FOUND)
         }
@@ -181,6 +192,7 @@ fn path((_, route, _, relation): &Row, cluster: &str, member: &str) -> String {
         Relation::Application => SHOP,
         Relation::Cluster => cluster,
         Relation::Member => member,
+        Relation::SignUp | Relation::OnBehalf => COMMON,
         _ => "np",
     };
     let names = [
@@ -253,6 +265,7 @@ async fn whoever_asks_gets_what_the_table_says() {
     let other = server.token(2, "boss", Role::Admin);
     let (cluster, member) = server.application(&own, SHOP).await;
     server.application(&other, "other-shop").await;
+    server.common().await;
     let (status, _) = server
         .ask("PUT", "/api/tenants/deactivate/kept.example", "")
         .await;
@@ -277,7 +290,11 @@ async fn whoever_asks_gets_what_the_table_says() {
                 for mount in mounts {
                     let path = format!("{mount}{}", path(row, &cluster, &member));
                     let status = server.status(row.0, &path, caller.header.as_deref()).await;
-                    let mut wrong = vec![StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
+                    let mut wrong = vec![
+                        StatusCode::UNAUTHORIZED,
+                        StatusCode::FORBIDDEN,
+                        StatusCode::METHOD_NOT_ALLOWED,
+                    ];
                     if matches!(
                         row.3,
                         Relation::Application | Relation::Cluster | Relation::Member
@@ -306,6 +323,12 @@ async fn no_answer_to_one_tenant_names_anything_of_another() {
     let own = server.token(1, "boss", Role::Admin);
     let other = server.token(2, "boss", Role::Admin);
     let (cluster, member) = server.application(&own, SHOP).await;
+    server.common().await;
+    let signed =
+        json!({"artifactRepositories": [{"alias": "web", "repoUrl": format!("https://git.test/{SHOP}")}]});
+    let common = format!("/api/applications/{COMMON}/signup");
+    let (status, answer) = server.order_as(&own, "POST", &common, &signed).await;
+    assert_eq!(status, StatusCode::CREATED, "{answer}");
     let mut looked = 0;
     for row in TABLE
         .iter()

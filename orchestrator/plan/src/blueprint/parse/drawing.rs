@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::look::{Look, Looks};
 use super::read::{Object, Reader};
-use super::{application, cartridge, groups, kubernetes, network_partition, policies};
+use super::{application, cartridge, groups, kubernetes, network_partition, policies, sign_up};
 
 /// One place in a document.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +32,7 @@ pub struct Field {
 /// How a reader looks at a document.
 type Watch = fn(&Value) -> Looks;
 
-/// The readers, by the collection of the API that takes the documents (`host`: a part of one).
+/// The readers, by the collection of the API that takes the documents (`host`, `signup`: what is said of one of it).
 const READERS: &[(&str, Watch)] = &[
     ("cartridges", |v| watch(v, cartridge::FIELDS, cartridge::read)),
     ("cartridgeGroups", |v| {
@@ -52,6 +52,9 @@ const READERS: &[(&str, Watch)] = &[
     }),
     ("applications", |v| {
         watch(v, application::FIELDS, application::read)
+    }),
+    ("applications/signup", |v| {
+        watch(v, sign_up::FIELDS, sign_up::read)
     }),
     ("kubernetesClusters", |v| {
         watch(v, kubernetes::FIELDS, kubernetes::read)

@@ -19,6 +19,7 @@ mod network_partition;
 mod places;
 mod policies;
 mod read;
+mod sign_up;
 mod spelling;
 mod subscription;
 mod tenancy;
@@ -31,7 +32,7 @@ use serde_json::Value;
 
 use super::{
     Application, ApplicationPolicy, AutoscalingPolicy, Cartridge, CartridgeGroup, DeploymentPolicy,
-    KubernetesCluster, KubernetesHost, NetworkPartition,
+    KubernetesCluster, KubernetesHost, NetworkPartition, Repository,
 };
 use crate::tenancy::TenantDocument;
 pub use dependencies::not_there;
@@ -90,6 +91,11 @@ pub fn kubernetes_host(document: &Value) -> Result<KubernetesHost, Faults> {
 /// Reads what is said of a tenant; the password of its first user comes apart from it.
 pub fn tenant(document: &Value) -> Result<(TenantDocument, Option<Secret>), Faults> {
     whole(document, tenancy::TENANT, tenancy::tenant)
+}
+
+/// Reads what a tenant signs up with: repositories by the alias of the cartridge; their passwords come apart from them.
+pub fn sign_up(document: &Value) -> Result<(BTreeMap<String, Repository>, BTreeMap<String, Secret>), Faults> {
+    whole(document, sign_up::FIELDS, sign_up::read)
 }
 
 /// Reads one document: what `read` makes of it if it found no fault, else all faults.

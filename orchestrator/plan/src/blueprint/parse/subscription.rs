@@ -28,7 +28,7 @@ const INFO: &[&str] = &[
     "minMembers",
     "maxMembers",
 ];
-const REPOSITORY: &[&str] = &[
+pub(super) const REPOSITORY: &[&str] = &[
     "alias",
     "privateRepo",
     "repoUrl",
@@ -118,21 +118,23 @@ pub(super) fn alias(reader: &mut Reader, info: &Object<'_>, field: &str) -> Opti
     None
 }
 
-/// The repository, if a URL names one (empty texts are common), and its password apart.
 fn repository(reader: &mut Reader, info: &Object<'_>) -> Option<(Repository, Option<Secret>)> {
     let object = reader.child(info, "artifactRepository", REPOSITORY)?;
-    let url = reader
-        .text(&object, "repoUrl", 2048)
-        .filter(|url| !url.is_empty());
+    described(reader, &object)
+}
+
+/// The repository, if a URL names one (empty texts are common), and its password apart.
+pub(super) fn described(reader: &mut Reader, object: &Object<'_>) -> Option<(Repository, Option<Secret>)> {
+    let url = reader.text(object, "repoUrl", 2048).filter(|url| !url.is_empty());
     let user = reader
-        .text(&object, "repoUsername", NAME)
+        .text(object, "repoUsername", NAME)
         .filter(|user| !user.is_empty());
     let password = reader
-        .text(&object, "repoPassword", TEXT)
+        .text(object, "repoPassword", TEXT)
         .filter(|password| !password.is_empty());
-    reader.flag(&object, "privateRepo");
+    reader.flag(object, "privateRepo");
     let branch = reader
-        .text(&object, "branch", NAME)
+        .text(object, "branch", NAME)
         .filter(|branch| !branch.is_empty());
     let branch = branch.unwrap_or_else(|| "main".to_owned());
     if !is_branch(&branch) {
@@ -140,7 +142,7 @@ fn repository(reader: &mut Reader, info: &Object<'_>) -> Option<(Repository, Opt
             "is no branch name: letters, digits, '.', '_', '-' and '/', not beginning with '-' or '/'";
         reader.fault(&object.path("branch"), object.get("branch"), message);
     }
-    let poll = reader.whole(&object, "pollSeconds", 1, 86_400).unwrap_or(15);
+    let poll = reader.whole(object, "pollSeconds", 1, 86_400).unwrap_or(15);
     let Some(repo_url) = url else {
         if user.is_some() || password.is_some() {
             reader.fault(
@@ -151,7 +153,7 @@ fn repository(reader: &mut Reader, info: &Object<'_>) -> Option<(Repository, Opt
         }
         return None;
     };
-    check_url(reader, &object, &repo_url);
+    check_url(reader, object, &repo_url);
     if password.is_some() && user.is_none() {
         reader.fault(
             &object.path("repoUsername"),
