@@ -4,6 +4,8 @@
 //! releases are carried out; results come back as events.
 
 mod resume;
+#[cfg(test)]
+mod seeds;
 mod step;
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::ends::Restart;
 
-fn rules() -> Rules {
+pub(super) fn rules() -> Rules {
     Rules {
         command: true,
         prepare: Vec::new(),
@@ -24,7 +24,7 @@ fn ended_with(how: How) -> Event {
     Event::AppEnded { how, words }
 }
 
-fn commit(digit: char) -> CommitId {
+pub(super) fn commit(digit: char) -> CommitId {
     CommitId::new(digit.to_string().repeat(40)).unwrap()
 }
 
