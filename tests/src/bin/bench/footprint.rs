@@ -201,7 +201,7 @@ fn rows(rates: &[Rate], size: u64, packed: usize) -> Vec<Row> {
         let ours = figure(&rates[0]);
         let peer = |rate: &Rate| format!("{:.1} ({:.2}x)", figure(rate), ours / figure(rate));
         (
-            format!("{ours:.1}"),
+            format!("{ours:.2}"),
             format!(
                 "node_exporter {}, collectd {}, Python {}",
                 peer(&rates[1]),
@@ -216,16 +216,8 @@ fn rows(rates: &[Rate], size: u64, packed: usize) -> Vec<Row> {
         row("the same, gzipped, MiB", mib(packed as f64), "", "under 3.5"),
     ];
     let figures: [(&str, Figure, &str); 4] = [
-        (
-            "RSS, MB",
-            |rate| rate.end.rss_kib as f64 * 1024.0 / 1e6,
-            "under 6.3",
-        ),
-        (
-            "PSS, MB",
-            |rate| rate.end.pss_kib as f64 * 1024.0 / 1e6,
-            "under 5.2",
-        ),
+        ("RSS, MiB", |rate| rate.end.rss_kib as f64 / 1024.0, "under 6"),
+        ("PSS, MiB", |rate| rate.end.pss_kib as f64 / 1024.0, "under 5"),
         ("CPU, ms a minute", |rate| rate.cpu_ms_per_minute, "under 20"),
         (
             "context switches a second",
