@@ -408,7 +408,7 @@ async fn a_gigabyte_of_output_costs_no_memory_and_no_heartbeat() {
     let gib: u64 = wanted.map_or(1, |text| text.parse().expect("a number of gibibytes"));
     let member = start(desired(), |folder, launch| {
         marked(launch, "flood");
-        launch.set("CARTRIDGE_HOOK_SECONDS", &(120 * gib).to_string());
+        launch.set("CARTRIDGE_HOOK_SECONDS", (120 * gib).to_string());
         let half = format!("head -c {}", gib << 29);
         let script = format!(
             "{half} /dev/zero & yes \"$(printf '\\033]0;x\\007\\377\\200')\" | {half} >&2; wait; echo done > ../done"
