@@ -74,10 +74,37 @@ async fn a_snapshot_and_what_follows_fold_to_the_same_world_and_old_entries_go()
         .iter()
         .map(|e| e.seq)
         .collect();
+    // It is made beside the appends, of what is there when it is made.
+    let (snapshot, _) = journal.store.snapshot().unwrap().unwrap();
+    assert!((10..=47).contains(&snapshot), "{snapshot}");
     assert_eq!(
         kept,
-        (36..=47).collect::<Vec<u64>>(),
-        "five entries stay behind the snapshot of 40"
+        (snapshot - 4..=47).collect::<Vec<u64>>(),
+        "five entries stay behind the snapshot"
+    );
+}
+
+/// Appends go on while snapshots are made, and each place at which the journal is left folds to the same world.
+#[tokio::test]
+async fn snapshots_are_made_beside_appends_and_nothing_is_lost_between() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.redb");
+    let mut last = 0;
+    for round in 1..=10 {
+        let (journal, world) = Journal::open(&path, SOON).unwrap();
+        assert_eq!(world, folded(last));
+        for _ in 0..round * 13 {
+            last += 1;
+            journal.append(last - 1, vec![entry(last)]).await.unwrap();
+        }
+        journal.close().await;
+    }
+    let (journal, world) = Journal::open(&path, SOON).unwrap();
+    assert_eq!(world, folded(last));
+    let (snapshot, _) = journal.store.snapshot().unwrap().unwrap();
+    assert!(
+        snapshot + 2 * SOON.snapshot_every > last - 130,
+        "{snapshot} of {last}"
     );
 }
 
