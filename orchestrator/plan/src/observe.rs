@@ -14,6 +14,7 @@ use cartridge_protocol::{ClusterId, MemberId, Millis, NetworkPartitionId};
 
 use crate::decide::Planned;
 use crate::forecast::{Circumstances, Counted, Watch};
+use crate::record::Record;
 use crate::world::{Shared, World};
 pub use starts::Starts;
 
@@ -38,7 +39,7 @@ pub struct Observations {
     pub recommended: BTreeMap<ClusterId, Window>,
     /// What arrives at each cluster whose policy sizes by it, and what is expected.
     pub arrivals: BTreeMap<ClusterId, Watch>,
-    /// How long members take to start. The caller notes each record here when it is durable.
+    /// How long members take to start: see [`Observations::follow`].
     pub starts: Starts,
 }
 
@@ -81,12 +82,27 @@ impl Observations {
             .take_in(counted, &now);
     }
 
-    /// Forgets members and clusters that no longer exist: nothing here outgrows the world.
-    pub fn forget(&mut self, world: &World) {
-        self.members
-            .retain(|member, _| world.members.contains_key(member));
-        self.instances
-            .retain(|member, _| world.members.contains_key(member));
+    /// Follows a record that is durable: notes starts, and forgets what it removed, so that nothing here outgrows the
+    /// world. `world`: as it is now.
+    pub fn follow(&mut self, record: &Record, world: &World, now: Millis) {
+        self.starts.note(record, now);
+        match record {
+            Record::MemberRemoved { member, .. } => {
+                self.members.remove(member);
+                self.instances.remove(member);
+            }
+            Record::ApplicationUndeployed { .. }
+            | Record::ClusterRetired { .. }
+            | Record::BurstEnded { .. } => self.forget(world),
+            _ => {}
+        }
+    }
+
+    /// Forgets members and clusters that no longer exist.
+    fn forget(&mut self, world: &World) {
+        let mut known = world.members.finger();
+        self.members.retain(|member, _| known.get(member).is_some());
+        self.instances.retain(|member, _| known.get(member).is_some());
         self.clusters
             .retain(|(cluster, _), _| world.clusters.contains_key(cluster));
         self.recommended

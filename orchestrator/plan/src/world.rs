@@ -43,7 +43,7 @@ pub use fold_clusters::{BALANCER_CARTRIDGE, balancer_cluster};
 pub use groups::{GroupInstance, GroupInstances, Standing};
 pub use members::Members;
 pub use ports::Ports;
-pub use shared::Shared;
+pub use shared::{Finger, Shared};
 pub use updates::Leaving;
 pub use values::ApplicationValues;
 

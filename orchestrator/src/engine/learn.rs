@@ -36,31 +36,18 @@ impl State {
         }
     }
 
-    /// Sees members start.
-    pub(crate) fn note_starts(&mut self, entries: &[Entry], now: Millis) {
+    /// Sees members start, and forgets what these entries removed: nothing here outgrows the world.
+    pub(crate) fn follow(&mut self, entries: &[Entry], now: Millis) {
+        let Self { world, seen, report } = self;
         for entry in entries {
-            self.seen.starts.note(&entry.record, now);
-        }
-    }
-
-    /// Forgets what these entries removed: nothing here outgrows the world.
-    pub(crate) fn forget(&mut self, entries: &[Entry]) {
-        for entry in entries {
-            match &entry.record {
-                Record::MemberRemoved { member, .. } => {
-                    self.seen.members.remove(member);
-                    self.seen.instances.remove(member);
-                }
-                Record::ApplicationUndeployed { .. }
-                | Record::ClusterRetired { .. }
-                | Record::BurstEnded { .. } => {
-                    let Self { world, seen, report } = self;
-                    report
-                        .clusters
-                        .retain(|row| world.clusters.contains_key(&row.cluster));
-                    seen.forget(world);
-                }
-                _ => {}
+            seen.follow(&entry.record, world, now);
+            if let Record::ApplicationUndeployed { .. }
+            | Record::ClusterRetired { .. }
+            | Record::BurstEnded { .. } = &entry.record
+            {
+                report
+                    .clusters
+                    .retain(|row| world.clusters.contains_key(&row.cluster));
             }
         }
     }

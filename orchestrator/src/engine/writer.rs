@@ -261,8 +261,7 @@ impl Writer {
                 .expect("no holder of the state lock panics");
             let old = world.map(|world| std::mem::replace(&mut state.world, world));
             state.take_over(pass.planned, now);
-            state.note_starts(&entries, now);
-            state.forget(&entries);
+            state.follow(&entries, now);
             old
         };
         self.set_timers(&pass.looked_at, pass.at, wake);

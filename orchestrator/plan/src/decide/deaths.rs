@@ -5,8 +5,8 @@
 use cartridge_protocol::link::Phase;
 use cartridge_protocol::{ApplicationId, ClusterId, Millis};
 
-use super::draft::Draft;
-use super::hearing;
+use super::draft::{Draft, Due};
+use super::hearing::{self, Walk};
 use super::limits::{ATTEMPTS, SILENCE, START, UPDATE, budget};
 use crate::record::Record;
 use crate::world::{Member, MemberPhase};
@@ -17,21 +17,17 @@ pub(super) fn decide(draft: &mut Draft<'_>, application: &ApplicationId) {
         let Some(cluster) = draft.world().clusters.get(&id) else {
             continue;
         };
-        let lost: Vec<Record> = draft
-            .world()
-            .members_of(cluster)
-            .filter_map(|member| {
-                let reason = confirmed(draft, member).or_else(|| expired(draft, member))?;
-                Some(failed(draft, member, reason))
-            })
-            .collect();
-        let due: Vec<Millis> = draft
-            .world()
-            .members_of(cluster)
-            .filter_map(|member| limit(member).map(|limit| member.since.plus(limit)))
-            .collect();
+        let (mut lost, mut due) = (Vec::new(), Due::default());
+        let mut walk = Walk::new(draft.seen, draft.now);
+        for member in draft.world().members_of(cluster) {
+            let reason = confirmed(&mut walk, member).or_else(|| expired(draft, member));
+            lost.extend(reason.map(|reason| failed(draft, member, reason)));
+            if let Some(limit) = limit(member) {
+                due.add(member.since.plus(limit), draft.now);
+            }
+        }
         draft.extend(lost);
-        due.into_iter().for_each(|at| draft.wake_at(at));
+        draft.wake_at_earliest(&due);
         silent(draft, &id);
     }
 }
@@ -49,15 +45,15 @@ pub(super) fn failed(draft: &Draft<'_>, member: &Member, reason: String) -> Reco
 }
 
 /// Its provisioner or its own agent says so.
-fn confirmed(draft: &Draft<'_>, member: &Member) -> Option<String> {
+fn confirmed(walk: &mut Walk<'_>, member: &Member) -> Option<String> {
     if matches!(member.phase, MemberPhase::Ended { .. } | MemberPhase::Stopping) {
         return None;
     }
     let planned = matches!(member.phase, MemberPhase::Planned { .. });
-    if let Some(reason) = hearing::ended(draft.seen, draft.now, member).filter(|_| !planned) {
+    if let Some(reason) = walk.ended(member).filter(|_| !planned) {
         return Some(format!("its instance ended: {reason}"));
     }
-    match &hearing::said(draft.seen, member)?.status.phase {
+    match &walk.said(member)?.status.phase {
         Phase::Failed { reason } => Some(format!("its agent gave up: {reason}")),
         Phase::Stopped => Some("it stopped without being told to".into()),
         _ => None,
@@ -109,13 +105,14 @@ fn silent(draft: &mut Draft<'_>, id: &ClusterId) {
     let Some(cluster) = draft.world().clusters.get(id) else {
         return;
     };
-    let (mut lost, mut due) = (Vec::new(), Vec::new());
+    let (mut lost, mut due) = (Vec::new(), Due::default());
+    let mut walk = Walk::new(draft.seen, draft.now);
     for member in draft
         .world()
         .members_of(cluster)
         .filter(|member| member.phase.serves())
     {
-        let heard = hearing::last_heard(draft.seen, member);
+        let heard = walk.last_heard(member);
         if draft.now.since(heard) > SILENCE {
             lost.push(failed(
                 draft,
@@ -123,10 +120,10 @@ fn silent(draft: &mut Draft<'_>, id: &ClusterId) {
                 format!("it was not heard for {}", draft.now.since(heard)),
             ));
         } else {
-            due.push(heard.plus(SILENCE).plus(Millis(1)));
+            due.add(heard.plus(SILENCE).plus(Millis(1)), draft.now);
         }
     }
-    due.into_iter().for_each(|at| draft.wake_at(at));
+    draft.wake_at_earliest(&due);
     if lost.is_empty() {
         return;
     }

@@ -29,6 +29,18 @@ pub(super) struct Draft<'a> {
     reports: BTreeMap<ClusterId, ClusterReport>,
 }
 
+/// The earliest of the times that lie ahead.
+#[derive(Default)]
+pub(super) struct Due(Option<Millis>);
+
+impl Due {
+    pub fn add(&mut self, at: Millis, now: Millis) {
+        if at > now {
+            self.0 = Some(self.0.map_or(at, |due| due.min(at)));
+        }
+    }
+}
+
 impl<'a> Draft<'a> {
     pub fn new(view: &View<'a>) -> Self {
         Self {
@@ -90,6 +102,11 @@ impl<'a> Draft<'a> {
             let earlier = self.planned.wake.map_or(at, |wake| wake.min(at));
             self.planned.wake = Some(earlier);
         }
+    }
+
+    /// The earliest of these.
+    pub fn wake_at_earliest(&mut self, due: &Due) {
+        due.0.into_iter().for_each(|at| self.wake_at(at));
     }
 
     /// What the scaler recommends in all.

@@ -2,9 +2,9 @@
 //!
 //! This file refuses to know why they are to go.
 
-use cartridge_protocol::{ApplicationId, Millis};
+use cartridge_protocol::ApplicationId;
 
-use super::draft::Draft;
+use super::draft::{Draft, Due};
 use super::limits::{DRAIN, STOP};
 use crate::record::Record;
 use crate::world::{ApplicationStatus, Member, MemberPhase, Role};
@@ -15,17 +15,17 @@ pub(super) fn decide(draft: &mut Draft<'_>, application: &ApplicationId) {
         let Some(cluster) = draft.world().clusters.get(&id) else {
             continue;
         };
-        let (mut records, mut due) = (Vec::new(), Vec::new());
+        let (mut records, mut due) = (Vec::new(), Due::default());
         for member in draft.world().members_of(cluster) {
             match &member.phase {
                 MemberPhase::Draining { .. } => match may_stop(draft, member) {
                     Some(reason) => records.extend(stop(member, reason)),
-                    None => due.push(member.since.plus(DRAIN)),
+                    None => due.add(member.since.plus(DRAIN), draft.now),
                 },
                 MemberPhase::Stopping if draft.now.since(member.since) >= STOP => {
                     records.push(stopped(member))
                 }
-                MemberPhase::Stopping => due.push(member.since.plus(STOP)),
+                MemberPhase::Stopping => due.add(member.since.plus(STOP), draft.now),
                 MemberPhase::Updating { cleared: false, .. } => {
                     if let_go(draft, member) || draft.now.since(member.since) >= DRAIN {
                         records.push(Record::MemberCleared {
@@ -33,14 +33,14 @@ pub(super) fn decide(draft: &mut Draft<'_>, application: &ApplicationId) {
                             incarnation: member.incarnation,
                         });
                     } else {
-                        due.push(member.since.plus(DRAIN));
+                        due.add(member.since.plus(DRAIN), draft.now);
                     }
                 }
                 _ => {}
             }
         }
         draft.extend(records);
-        due.into_iter().for_each(|at: Millis| draft.wake_at(at));
+        draft.wake_at_earliest(&due);
     }
 }
 

@@ -89,16 +89,13 @@ fn standing(world: &World, id: &ClusterId, np: &NetworkPartitionId, part: &Share
     let desired = cluster.instances.get(np)?.desired + renewing::surge(world, cluster, np);
     // A balancer's ports are free only when nothing is left of the one before.
     let counts = |leaving: bool| !leaving || matches!(cluster.role, Role::Balancer { .. });
-    let stay = || {
-        world
-            .members_in(cluster, np)
-            .filter(|member| counts(member.phase.is_leaving()))
-    };
-    let own = stay()
-        .filter(|member| member.group_instance == part.number)
-        .count();
-    let all = u32::try_from(stay().count()).unwrap_or(u32::MAX);
-    Some((u32::try_from(own).ok()?, desired.saturating_sub(all)))
+    let stay = world
+        .members_in(cluster, np)
+        .filter(|member| counts(member.phase.is_leaving()));
+    let (own, all) = stay.fold((0, 0_u32), |(own, all), member| {
+        (own + u32::from(member.group_instance == part.number), all + 1)
+    });
+    Some((own, desired.saturating_sub(all)))
 }
 
 /// Starts that failed in a row make the next one wait.

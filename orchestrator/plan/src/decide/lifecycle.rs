@@ -6,7 +6,7 @@ use cartridge_protocol::link::Phase;
 use cartridge_protocol::{ApplicationId, ClusterId, Millis};
 
 use super::draft::Draft;
-use super::hearing;
+use super::hearing::Walk;
 use super::limits::{CHANGE_SPAN, CHANGE_WAIT};
 use crate::observe::MemberObservation;
 use crate::record::Record;
@@ -18,10 +18,11 @@ pub(super) fn decide(draft: &mut Draft<'_>, application: &ApplicationId) {
         let Some(cluster) = draft.world().clusters.get(&id) else {
             continue;
         };
+        let mut walk = Walk::new(draft.seen, draft.now);
         let found: Vec<(Vec<Record>, Option<Millis>)> = draft
             .world()
             .members_of(cluster)
-            .map(|member| (facts(draft, member), waits(draft.now, member)))
+            .map(|member| (facts(&mut walk, member), waits(draft.now, member)))
             .filter(|(facts, _)| !facts.is_empty())
             .collect();
         for (facts, waits) in found {
@@ -61,31 +62,33 @@ fn waits(now: Millis, member: &Member) -> Option<Millis> {
     (many && now < due).then_some(due)
 }
 
-fn facts(draft: &Draft<'_>, member: &Member) -> Vec<Record> {
-    let said = hearing::said(draft.seen, member);
+fn facts(walk: &mut Walk<'_>, member: &Member) -> Vec<Record> {
     let (id, incarnation) = (member.id.clone(), member.incarnation);
     let mut facts = Vec::new();
     match &member.phase {
         MemberPhase::Starting | MemberPhase::Suspended { .. } => {
             let ready = |said: &&MemberObservation| said.status.phase == Phase::Active;
-            let lately = hearing::said_lately(draft.seen, draft.now, member).filter(ready);
-            if lately.is_some() && member.instance.is_some() {
+            let lately = walk.said_lately(member).filter(ready);
+            if let Some(said) = lately.filter(|_| member.instance.is_some()) {
                 facts.push(Record::MemberActivated {
                     member: id,
                     incarnation,
                 });
-                facts.extend(said.and_then(|said| switched(member, said)));
+                facts.extend(switched(member, said));
             }
         }
-        MemberPhase::Active => match said.and_then(|said| not_ready(&said.status.phase)) {
-            Some(reason) => facts.push(Record::MemberSuspended {
-                member: id,
-                incarnation,
-                reason,
-            }),
-            None => facts.extend(said.and_then(|said| switched(member, said))),
-        },
-        MemberPhase::Stopping if ended(draft, member) => facts.push(Record::MemberStopped {
+        MemberPhase::Active => {
+            let said = walk.said(member);
+            match said.and_then(|said| not_ready(&said.status.phase)) {
+                Some(reason) => facts.push(Record::MemberSuspended {
+                    member: id,
+                    incarnation,
+                    reason,
+                }),
+                None => facts.extend(said.and_then(|said| switched(member, said))),
+            }
+        }
+        MemberPhase::Stopping if ended(walk, member) => facts.push(Record::MemberStopped {
             member: id,
             incarnation,
         }),
@@ -114,9 +117,10 @@ fn switched(member: &Member, said: &MemberObservation) -> Option<Record> {
 }
 
 /// Its agent, or the provisioner, says that it ended.
-fn ended(draft: &Draft<'_>, member: &Member) -> bool {
-    let gone = hearing::ended(draft.seen, draft.now, member).is_some();
-    let stopped = hearing::said(draft.seen, member)
+fn ended(walk: &mut Walk<'_>, member: &Member) -> bool {
+    let gone = walk.ended(member).is_some();
+    let stopped = walk
+        .said(member)
         .is_some_and(|said| matches!(said.status.phase, Phase::Stopped | Phase::Failed { .. }));
     gone || stopped
 }

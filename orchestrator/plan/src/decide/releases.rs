@@ -8,8 +8,9 @@ use std::collections::BTreeSet;
 use cartridge_protocol::{ApplicationId, CommitId, Millis};
 
 use super::draft::Draft;
+use super::hearing::{self, Walk};
 use super::limits::UPDATE;
-use super::{hearing, rollout};
+use super::rollout;
 use crate::record::Record;
 use crate::world::{Cluster, Member, MemberPhase, ReleaseState};
 
@@ -80,11 +81,12 @@ fn propose(draft: &Draft<'_>, cluster: &Cluster) -> Vec<Record> {
     if cluster.release.pinned {
         return Vec::new();
     }
+    let mut walk = Walk::new(draft.seen, draft.now);
     let mut heads: Vec<(Millis, &CommitId)> = draft
         .world()
         .members_of(cluster)
         .filter(|member| !member.phase.is_leaving())
-        .filter_map(|member| hearing::said_lately(draft.seen, draft.now, member))
+        .filter_map(|member| walk.said_lately(member))
         .filter_map(|said| Some((said.heard, said.status.head.as_ref()?)))
         .collect();
     heads.sort_unstable();

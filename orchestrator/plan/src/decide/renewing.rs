@@ -20,10 +20,11 @@ pub(super) fn outdated<'a>(
     cluster: &'a Cluster,
     np: &'a NetworkPartitionId,
 ) -> impl Iterator<Item = &'a Member> {
-    let wanted = cluster.is_wanted();
-    world
-        .members_in(cluster, np)
-        .filter(move |member| wanted && cluster.is_outdated(member) && !member.phase.is_leaving())
+    let any = cluster.renewed > 0 && cluster.is_wanted();
+    let here = any.then(|| world.members_in(cluster, np));
+    here.into_iter()
+        .flatten()
+        .filter(|member| cluster.is_outdated(member) && !member.phase.is_leaving())
 }
 
 /// How many members more than wanted may stand there meanwhile.

@@ -71,14 +71,19 @@ fn surplus(draft: &Draft<'_>, id: &ClusterId, np: &NetworkPartitionId, part: &Sh
             .filter(|member| !member.phase.is_leaving())
     };
     let desired = cluster.instances.get(np)?.desired as usize;
-    let (own, all) = (stay().filter(|member| here(member)).count(), stay().count());
+    let (own, all) = stay().fold((0, 0), |(own, all), member| {
+        (own + usize::from(here(member)), all + 1)
+    });
+    if own <= part.desired as usize {
+        return None;
+    }
     // Parts may differ, as long as each has its minimum: nobody is stopped only to be started elsewhere.
     let short = |number: u32| {
         let there = stay().filter(|member| member.group_instance == number).count();
         there < cluster.min as usize
     };
     let needed_elsewhere = all == desired && world.parts(cluster, np).into_iter().any(short);
-    if own <= part.desired as usize || !(all > desired || needed_elsewhere) {
+    if all <= desired && !needed_elsewhere {
         return None;
     }
     let victim = placement::victim_of(world, draft.seen, cluster, np, here)?;

@@ -8,7 +8,7 @@ use cartridge_protocol::{ApplicationId, ClusterId, Millis};
 
 use super::draft::Draft;
 use super::groups::{self, Layout};
-use super::hearing;
+use super::hearing::Walk;
 use super::limits::BALANCER_FRESH;
 use crate::blueprint::AutoscalingPolicy;
 use crate::scale::{self, Arrivals, Input, MemberLoad, Scaling};
@@ -140,9 +140,10 @@ fn ask(draft: &Draft<'_>, cluster: &Cluster, policy: &AutoscalingPolicy, layout:
         .members_of(cluster)
         .filter(|member| matches!(member.phase, MemberPhase::Active | MemberPhase::Updating { .. }))
         .collect();
+    let mut walk = Walk::new(draft.seen, draft.now);
     let members = active
         .iter()
-        .filter_map(|member| hearing::said(draft.seen, member))
+        .filter_map(|member| walk.said(member))
         .map(|said| MemberLoad {
             load: &said.load,
             memory: &said.memory,

@@ -7,7 +7,7 @@
 
 use cartridge_protocol::Millis;
 
-use crate::observe::Window;
+use crate::observe::{MAX_POINTS, Window};
 
 /// How far back a trend looks.
 pub const SPAN: Millis = Millis::from_secs(30);
@@ -43,22 +43,29 @@ pub(super) fn trend(window: &Window, horizon: f64) -> Option<Trend> {
     } else {
         0.0
     };
-    let points: Vec<(f64, f64)> = window
+    // Of each member there is one each second: it goes without an allocation.
+    let mut room = [(0.0, 0.0); MAX_POINTS];
+    let lately = window
         .points()
         .filter(|(at, _)| newest.since(*at) <= SPAN)
-        .map(|(at, value)| (-newest.since(at).as_secs_f64(), value.clamp(0.0, CAP)))
-        .collect();
+        .map(|(at, value)| (-newest.since(at).as_secs_f64(), value.clamp(0.0, CAP)));
+    let mut count = 0;
+    for (place, point) in room.iter_mut().zip(lately) {
+        *place = point;
+        count += 1;
+    }
+    let points = &room[..count];
     let present = points.iter().filter(|(t, _)| -t <= PRESENT.as_secs_f64());
     let now = mean(present.map(|(_, value)| *value));
     let highest = points.iter().fold(0.0_f64, |most, (_, value)| most.max(*value));
 
-    let gradient = if long_enough(&points, SLOPE_POINTS, SLOPE_SPAN) {
-        slope(&points)
+    let gradient = if long_enough(points, SLOPE_POINTS, SLOPE_SPAN) {
+        slope(points)
     } else {
         0.0
     };
-    let measured = if long_enough(&points, CURVE_POINTS, CURVE_SPAN) {
-        curve(&points)
+    let measured = if long_enough(points, CURVE_POINTS, CURVE_SPAN) {
+        curve(points)
     } else {
         0.0
     };

@@ -50,9 +50,9 @@ impl World {
         let from = cluster.members.first().map(|first| self.members.iter_from(first));
         from.into_iter()
             .flatten()
-            .map(|(_, member)| member)
-            .take_while(|member| member.id.as_str().starts_with(cluster.id.as_str()))
-            .filter(|member| member.cluster == cluster.id)
+            .map(|(_, member)| (member, member.cluster == cluster.id))
+            .take_while(|(member, own)| *own || member.id.as_str().starts_with(cluster.id.as_str()))
+            .filter_map(|(member, own)| own.then_some(member))
     }
 
     /// The members of a cluster in one network partition.
@@ -74,8 +74,9 @@ impl World {
         self.clusters
             .iter_from(application.as_str())
             .map(|(_, cluster)| cluster)
-            .take_while(|cluster| cluster.id.as_str().starts_with(application.as_str()))
-            .filter(move |cluster| cluster.application == *application)
+            .map(move |cluster| (cluster, cluster.application == *application))
+            .take_while(|(cluster, own)| *own || cluster.id.as_str().starts_with(application.as_str()))
+            .filter_map(|(cluster, own)| own.then_some(cluster))
     }
 
     /// The balancer cluster of an application in a network partition.

@@ -11,6 +11,10 @@ use std::sync::Arc;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+mod finger;
+
+pub use finger::Finger;
+
 /// Most entries in one chunk: what one change copies (pointers only).
 const CHUNK: usize = 64;
 
@@ -99,7 +103,7 @@ impl<K: Ord + Clone, V: Clone> Shared<K, V> {
     }
 
     /// Keeps what `keep` says.
-    pub fn retain(&mut self, keep: impl Fn(&K, &V) -> bool) {
+    pub fn retain(&mut self, mut keep: impl FnMut(&K, &V) -> bool) {
         for chunk in &mut self.chunks {
             if !chunk.iter().all(|(key, value)| keep(key, value)) {
                 Arc::make_mut(chunk).retain(|(key, value)| keep(key, value));
@@ -143,6 +147,11 @@ impl<K: Ord + Clone, V: Clone> Shared<K, V> {
             .flat_map(|chunk| chunk.iter())
             .skip(at)
             .map(|(key, value)| (key, &**value))
+    }
+
+    /// For looking up many keys that come in their order, as members of a cluster do.
+    pub const fn finger(&self) -> Finger<'_, K, V> {
+        Finger::on(self)
     }
 
     /// Ascending.
@@ -321,6 +330,10 @@ mod tests {
                     }
                 }
                 assert_eq!(ours.get(&key), peer.get(&key));
+                let mut finger = ours.finger();
+                for key in (key..key + 9).chain([key / 2]) {
+                    assert_eq!(finger.get(&key), peer.get(&key));
+                }
                 if number % 100 == 0 {
                     copies.push((ours.clone(), peer.clone()));
                 }

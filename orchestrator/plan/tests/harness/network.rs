@@ -43,18 +43,26 @@ pub struct Network {
 }
 
 impl Network {
-    /// Takes a message, or loses it: false.
-    pub fn say(&mut self, said: Said, now: Millis, weather: Weather, chance: &mut Chance) -> bool {
-        let Some(times) = self.ways(now, weather, chance) else {
-            return false;
+    /// Takes a message, or loses it, and gives it back.
+    #[allow(clippy::result_large_err, reason = "what is lost is looked at and dropped")]
+    pub fn say(
+        &mut self,
+        said: Said,
+        now: Millis,
+        weather: Weather,
+        chance: &mut Chance,
+    ) -> Result<(), Said> {
+        let Some((at, again)) = self.ways(now, weather, chance) else {
+            return Err(said);
         };
-        for at in times.into_iter().flatten() {
+        let copy = again.map(|again| (again, said.clone()));
+        for (at, said) in [(at, said)].into_iter().chain(copy) {
             if self.up.last().is_some_and(|(last, _)| *last > at) {
                 self.counts.overtaken += 1;
             }
-            self.up.push((at, said.clone()));
+            self.up.push((at, said));
         }
-        true
+        Ok(())
     }
 
     /// The same downwards.
@@ -66,17 +74,22 @@ impl Network {
         weather: Weather,
         chance: &mut Chance,
     ) -> bool {
-        let Some(times) = self.ways(now, weather, chance) else {
+        let Some((at, again)) = self.ways(now, weather, chance) else {
             return false;
         };
-        for at in times.into_iter().flatten() {
-            self.down.push((at, member.clone(), desired.clone()));
-        }
+        let copy = again.map(|again| (again, member.clone(), desired.clone()));
+        self.down.push((at, member, desired));
+        self.down.extend(copy);
         true
     }
 
-    /// When it arrives, once or twice; None: never.
-    fn ways(&mut self, now: Millis, weather: Weather, chance: &mut Chance) -> Option<[Option<Millis>; 2]> {
+    /// When it arrives, and when once more; None: never.
+    fn ways(
+        &mut self,
+        now: Millis,
+        weather: Weather,
+        chance: &mut Chance,
+    ) -> Option<(Millis, Option<Millis>)> {
         self.counts.sent += 1;
         if weather.lost > 0 && chance.per_mille(weather.lost) {
             self.counts.lost += 1;
@@ -92,15 +105,12 @@ impl Network {
             self.counts.doubled += 1;
             now.plus(Millis(delay + chance.below(60_000)))
         });
-        Some([Some(now.plus(Millis(delay))), again])
+        Some((now.plus(Millis(delay)), again))
     }
 
-    /// What arrives at the orchestrator.
-    pub fn heard(&mut self, now: Millis) -> Vec<Said> {
+    /// What arrives at the orchestrator, with when it was to arrive.
+    pub fn heard(&mut self, now: Millis) -> Vec<(Millis, Said)> {
         due(&mut self.up, |(at, _)| *at <= now)
-            .into_iter()
-            .map(|(_, said)| said)
-            .collect()
     }
 
     /// What arrives at agents.
@@ -118,6 +128,9 @@ impl Network {
 }
 
 fn due<T>(queue: &mut Vec<T>, is: impl Fn(&T) -> bool) -> Vec<T> {
+    if queue.iter().all(&is) {
+        return std::mem::take(queue);
+    }
     if !queue.iter().any(&is) {
         return Vec::new();
     }

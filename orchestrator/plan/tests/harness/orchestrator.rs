@@ -111,7 +111,7 @@ impl Orchestrator {
             if let Err(fault) = self.world.apply(&entry, now) {
                 panic!("{fault}: {:?}", entry.record);
             }
-            self.seen.starts.note(&entry.record, now);
+            self.seen.follow(&entry.record, &self.world, now);
             self.journal.push(entry);
             self.times.push(now);
         }

@@ -186,14 +186,13 @@ impl Sim {
 
     fn live_agents(&mut self) -> Holds {
         let now = self.now;
-        let running = |agent: &&Agent| agent.runs(now);
-        let (balancers, others): (Vec<&Agent>, Vec<&Agent>) = self
-            .agents
-            .values()
-            .filter(running)
-            .partition(|agent| agent.balancer);
-        let share = self.demand / balancers.len().max(1) as f64;
-        let load = self.demand * 5.0 / others.len().max(1) as f64;
+        let running = self.agents.values().filter(|agent| agent.runs(now));
+        let (balancers, others) = running.fold((0, 0), |(balancers, others), agent| {
+            let balancer = usize::from(agent.balancer);
+            (balancers + balancer, others + 1 - balancer)
+        });
+        let share = self.demand / balancers.max(1) as f64;
+        let load = self.demand * 5.0 / others.max(1) as f64;
         let up = now >= self.split && now >= self.down;
         let mut said = Vec::new();
         let mut died = false;
@@ -219,15 +218,21 @@ impl Sim {
                 }
             }
             agent.live(now, &self.repository);
-            if agent.joined && !agent.exited {
-                said.extend(agent.say(share, load, now).map(|said| (said, reachable)));
+            if agent.joined
+                && !agent.exited
+                && let Some(words) = agent.say(share, load, now)
+            {
+                said.push((words, reachable));
             }
         }
         let weather = self.weather();
         for (said, reachable) in said {
-            let member = said.member.clone();
-            let arrives = reachable && self.network.say(said, now, weather, &mut self.chance);
-            if !arrives && let Some(agent) = self.agents.get_mut(&member) {
+            let lost = if reachable {
+                self.network.say(said, now, weather, &mut self.chance).err()
+            } else {
+                Some(said)
+            };
+            if let Some(agent) = lost.and_then(|said| self.agents.get_mut(&said.member)) {
                 // Nobody answered it: it says it again.
                 agent.told = None;
             }
@@ -237,7 +242,7 @@ impl Sim {
 
     fn receive(&mut self) -> Result<(), Dead> {
         let now = self.now;
-        for said in self.network.heard(now) {
+        for (_, said) in self.network.heard(now) {
             let (member, stopped) = (said.member.clone(), said.batch.status.phase == Phase::Stopped);
             self.note_honest(&said);
             let over = self.orchestrator.hear(said, now) == Heard::Over || stopped;
@@ -305,7 +310,6 @@ impl Sim {
             self.begin_early();
         }
         let records = self.orchestrator.try_pass(now)?;
-        self.orchestrator.seen.forget(&self.orchestrator.world);
         for record in &records {
             if let Record::MemberDraining { member, .. } = record {
                 self.drained.insert(member.clone(), now);

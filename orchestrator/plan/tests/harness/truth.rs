@@ -8,11 +8,12 @@ use cartridge_orchestrator_plan::outstanding::outstanding;
 use cartridge_orchestrator_plan::world::{
     ApplicationStatus, MAX_CHANGES, MAX_COMMITS, MAX_DEPARTED, MAX_DRAINS, MemberPhase, Role, Standing,
 };
-use cartridge_protocol::topology::EndpointState;
-use cartridge_protocol::{MemberId, Millis};
+use cartridge_protocol::topology::{Endpoint, EndpointState};
+use cartridge_protocol::{ClusterId, MemberId, Millis};
 
 use super::agent::Agent;
 use super::sim::Sim;
+use super::witness::Witness;
 use super::{Holds, Violation, demand};
 
 /// What was injected, and what became of it.
@@ -188,22 +189,39 @@ fn endpoints_are_sound(sim: &Sim) -> Holds {
         .values()
         .filter(|agent| agent.balancer && agent.runs(sim.now))
     {
-        let rows = balancer.table.iter().flat_map(|table| &table.clusters);
-        for (row, endpoint) in rows.flat_map(|row| row.endpoints.iter().map(move |e| (row, e))) {
-            let ready = endpoint.state == EndpointState::Ready;
-            let sound = witness.activated.contains(&endpoint.member)
-                && endpoint.member.as_str().starts_with(row.cluster.as_str())
-                && sim
-                    .agents
-                    .get(&endpoint.member)
-                    .is_none_or(|agent| agent.network_partition == balancer.network_partition);
-            demand(!ready || sound, "S12 balancer soundness", || {
-                format!(
-                    "{} sends requests of {} to {}",
-                    balancer.member, row.cluster, endpoint.member
-                )
-            })?;
+        for row in balancer.table.iter().flat_map(|table| &table.clusters) {
+            let ready = row.endpoints.iter().filter(|e| e.state == EndpointState::Ready);
+            all_may_serve(sim, witness, balancer, &row.cluster, ready)?;
         }
+    }
+    Ok(())
+}
+
+/// `ready`: in the order of ids, as are those that it looks at beside them.
+fn all_may_serve<'a>(
+    sim: &Sim,
+    witness: &Witness,
+    balancer: &Agent,
+    cluster: &ClusterId,
+    mut ready: impl Iterator<Item = &'a Endpoint>,
+) -> Holds {
+    let Some(first) = ready.next() else {
+        return Ok(());
+    };
+    let mut activated = witness.activated.range::<MemberId, _>(&first.member..).peekable();
+    let mut agents = sim.agents.range::<MemberId, _>(&first.member..).peekable();
+    for endpoint in std::iter::once(first).chain(ready) {
+        let member = &endpoint.member;
+        while activated.next_if(|other| *other < member).is_some() {}
+        while agents.next_if(|(other, _)| *other < member).is_some() {}
+        let elsewhere =
+            |agent: &Agent| agent.member == *member && agent.network_partition != balancer.network_partition;
+        let sound = activated.peek() == Some(&member)
+            && member.as_str().starts_with(cluster.as_str())
+            && !agents.peek().is_some_and(|(_, agent)| elsewhere(agent));
+        demand(sound, "S12 balancer soundness", || {
+            format!("{} sends requests of {cluster} to {member}", balancer.member)
+        })?;
     }
     Ok(())
 }
@@ -246,8 +264,12 @@ fn newest_word_counts(sim: &Sim) -> Holds {
     let Some(witness) = &sim.orchestrator.witness else {
         return Ok(());
     };
+    // Both stand in the order of ids: a walk, as this is asked each second.
+    let mut all = witness.newest();
     for (member, said) in sim.orchestrator.seen.members.iter() {
-        let newest = witness.newest(member);
+        let newest = all
+            .find(|(other, _)| *other == member)
+            .map_or(0, |(_, newest)| newest);
         demand(said.sequence == newest, "S19 at most once", || {
             format!(
                 "word {} of {member} counts, {newest} is the newest",

@@ -51,9 +51,11 @@ impl Witness {
     }
 
     pub fn hears(&mut self, said: &Said, now: Millis) {
-        let (newest, at) = self.heard.entry(said.member.clone()).or_insert((0, now));
-        if said.batch.sequence > *newest {
-            (*newest, *at) = (said.batch.sequence, now);
+        let sequence = said.batch.sequence;
+        match self.heard.get_mut(&said.member) {
+            Some((newest, _)) if sequence <= *newest => {}
+            Some(known) => *known = (sequence, now),
+            None => _ = self.heard.insert(said.member.clone(), (sequence, now)),
         }
     }
 
@@ -62,9 +64,9 @@ impl Witness {
         self.lived.contains(&("planned", member.clone(), 1))
     }
 
-    /// The newest word that came of a member.
-    pub fn newest(&self, member: &MemberId) -> u64 {
-        self.heard.get(member).map_or(0, |(newest, _)| *newest)
+    /// The newest word that came of each member.
+    pub fn newest(&self) -> impl Iterator<Item = (&MemberId, u64)> {
+        self.heard.iter().map(|(member, (newest, _))| (member, *newest))
     }
 
     pub fn silence(&self, member: &MemberId, now: Millis) -> Millis {

@@ -4,6 +4,7 @@
 mod harness;
 mod run;
 mod shrink;
+mod traces;
 
 use std::collections::BTreeMap;
 
