@@ -136,19 +136,19 @@ fn minimum(layout: Layout) -> Size {
 
 fn ask(draft: &Draft<'_>, cluster: &Cluster, policy: &AutoscalingPolicy, layout: &Layout) -> Scaling {
     let world = draft.world();
-    let active: Vec<_> = world
+    let active = world
         .members_of(cluster)
-        .filter(|member| matches!(member.phase, MemberPhase::Active | MemberPhase::Updating { .. }))
-        .collect();
+        .filter(|member| matches!(member.phase, MemberPhase::Active | MemberPhase::Updating { .. }));
+    let (mut count, mut members) = (0, Vec::with_capacity(cluster.members.len()));
     let mut walk = Walk::new(draft.seen, draft.now);
-    let members = active
-        .iter()
-        .filter_map(|member| walk.said(member))
-        .map(|said| MemberLoad {
+    for member in active {
+        count += 1;
+        members.extend(walk.said(member).map(|said| MemberLoad {
             load: &said.load,
             memory: &said.memory,
             heard: said.heard,
-        });
+        }));
+    }
     let readings: Vec<_> = cluster
         .instances
         .keys()
@@ -160,8 +160,8 @@ fn ask(draft: &Draft<'_>, cluster: &Cluster, policy: &AutoscalingPolicy, layout:
     scale::scale(&Input {
         policy,
         now: draft.now,
-        active: u32::try_from(active.len()).unwrap_or(u32::MAX),
-        members: members.collect(),
+        active: count,
+        members,
         in_flight: readings
             .iter()
             .flatten()

@@ -5,7 +5,7 @@
 
 use super::fresh::is_fresh;
 use super::total::total;
-use super::trend::{Trend, trend};
+use super::trend::{Room, Trend, trend};
 use super::{DEAD_BAND, Factor, Forecast, Input, MOST_PER_MEMBER, MemberLoad};
 use crate::blueprint::AutoscalingPolicy;
 use crate::observe::Window;
@@ -39,7 +39,7 @@ fn threshold(value: Option<f64>) -> Option<f64> {
 fn requests(input: &Input<'_>, threshold: f64) -> Option<Forecast> {
     let fresh = |window: &&&Window| is_fresh(window, input.now);
     let windows: Vec<&Window> = input.in_flight.iter().filter(fresh).copied().collect();
-    let seen = trend(&total(&windows), input.policy.horizon_seconds)?;
+    let seen = trend(&total(&windows), input.policy.horizon_seconds, &mut Room::new())?;
     Some(Forecast {
         factor: Factor::RequestsInFlight,
         now: seen.now,
@@ -64,9 +64,8 @@ fn percentage<'a>(
         .iter()
         .map(figure)
         .filter(|window| is_fresh(window, input.now));
-    let trends: Vec<Trend> = windows
-        .filter_map(|window| trend(window, input.policy.horizon_seconds))
-        .collect();
+    let (mut trends, mut room) = (Vec::with_capacity(input.members.len()), Room::new());
+    trends.extend(windows.filter_map(|window| trend(window, input.policy.horizon_seconds, &mut room)));
     let count = trends.len() as f64;
     // The mean stands for those who are not heard as well; what one member moves must not grow by that.
     let heard = (count / f64::from(input.active.max(1))).min(1.0);

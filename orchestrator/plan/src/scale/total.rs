@@ -36,21 +36,24 @@ pub(super) fn total(windows: &[&Window]) -> Window {
     let newest = times.last().copied();
     let mut sum = Window::default();
     let mut before: Option<Millis> = None;
+    // Times ascend: of each window, what lies before the next time, and its value by then.
+    let mut walks: Vec<_> = windows
+        .iter()
+        .map(|window| (window.points().peekable(), 0.0))
+        .collect();
     for at in times {
         if before.is_none_or(|before| at.since(before) >= APART) || Some(at) == newest {
-            sum.push(at, windows.iter().map(|window| value_at(window, at)).sum());
+            let values = walks.iter_mut().map(|(rest, value)| {
+                while let Some((_, newer)) = rest.next_if(|(point, _)| *point <= at) {
+                    *value = newer;
+                }
+                *value
+            });
+            sum.push(at, values.sum());
             before = Some(at);
         }
     }
     sum
-}
-
-fn value_at(window: &Window, at: Millis) -> f64 {
-    window
-        .points()
-        .rev()
-        .find(|(point, _)| *point <= at)
-        .map_or(0.0, |(_, value)| value)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 
 use cartridge_protocol::Millis;
 
-use crate::observe::{MAX_POINTS, Window};
+use crate::observe::Window;
 
 /// How far back a trend looks.
 pub const SPAN: Millis = Millis::from_secs(30);
@@ -35,32 +35,28 @@ pub(super) struct Trend {
     pub(super) predicted: f64,
 }
 
+/// Room for the points of one window. Each member has one, each second: it is used again for the next.
+pub(super) type Room = Vec<(f64, f64)>;
+
 /// Predicts `horizon` seconds after the newest point; None: the window is empty.
-pub(super) fn trend(window: &Window, horizon: f64) -> Option<Trend> {
+pub(super) fn trend(window: &Window, horizon: f64, points: &mut Room) -> Option<Trend> {
     let (newest, _) = window.last()?;
     let horizon = if horizon.is_finite() {
         horizon.clamp(0.0, 3600.0)
     } else {
         0.0
     };
-    // Of each member there is one each second: it goes without an allocation.
-    let mut room = [(0.0, 0.0); MAX_POINTS];
-    let lately = window
-        .points()
-        .filter(|(at, _)| newest.since(*at) <= SPAN)
-        .map(|(at, value)| (-newest.since(at).as_secs_f64(), value.clamp(0.0, CAP)));
-    let mut count = 0;
-    for (place, point) in room.iter_mut().zip(lately) {
-        *place = point;
-        count += 1;
-    }
-    let points = &room[..count];
+    points.clear();
+    let lately = window.points().map(|(at, value)| (newest.since(at), value));
+    let lately = lately.filter(|(ago, _)| *ago <= SPAN);
+    points.extend(lately.map(|(ago, value)| (-ago.as_secs_f64(), value.clamp(0.0, CAP))));
+    let points = points.as_slice();
     let present = points.iter().filter(|(t, _)| -t <= PRESENT.as_secs_f64());
     let now = mean(present.map(|(_, value)| *value));
     let highest = points.iter().fold(0.0_f64, |most, (_, value)| most.max(*value));
 
     let gradient = if long_enough(points, SLOPE_POINTS, SLOPE_SPAN) {
-        slope(points)
+        line(points).0
     } else {
         0.0
     };
@@ -87,24 +83,28 @@ fn long_enough(points: &[(f64, f64)], fewest: usize, shortest: f64) -> bool {
     points.len() >= fewest && span >= shortest
 }
 
-/// Least-squares slope, per second; 0 where all points lie at one time.
-fn slope(points: &[(f64, f64)]) -> f64 {
-    let middle = mean(points.iter().map(|(t, _)| *t));
-    let level = mean(points.iter().map(|(_, value)| *value));
+/// Least-squares slope, per second, and the time in the middle; 0 where all points lie at one time.
+fn line(points: &[(f64, f64)]) -> (f64, f64) {
+    let sums = points.iter().fold((0.0, 0.0), |(times, values), (t, value)| {
+        (times + t, values + value)
+    });
+    let count = points.len().max(1) as f64;
+    let (middle, level) = (sums.0 / count, sums.1 / count);
     let (mut rise, mut run) = (0.0, 0.0);
     for (t, value) in points {
         rise += (t - middle) * (value - level);
         run += (t - middle) * (t - middle);
     }
-    if run > 0.0 { rise / run } else { 0.0 }
+    (if run > 0.0 { rise / run } else { 0.0 }, middle)
 }
 
 /// Change of the slope, per second squared: (g2 - g1) / (m2 - m1) over the two halves.
 fn curve(points: &[(f64, f64)]) -> f64 {
     let (early, late) = points.split_at(points.len() / 2);
-    let distance = mean(late.iter().map(|(t, _)| *t)) - mean(early.iter().map(|(t, _)| *t));
+    let ((was, before), (is, after)) = (line(early), line(late));
+    let distance = after - before;
     if distance > 0.0 {
-        (slope(late) - slope(early)) / distance
+        (is - was) / distance
     } else {
         0.0
     }
@@ -118,6 +118,10 @@ fn mean(values: impl Iterator<Item = f64>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn trend(window: &Window, horizon: f64) -> Option<Trend> {
+        super::trend(window, horizon, &mut Room::new())
+    }
 
     fn window(points: impl IntoIterator<Item = (u64, f64)>) -> Window {
         let mut window = Window::default();

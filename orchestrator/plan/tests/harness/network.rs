@@ -43,17 +43,10 @@ pub struct Network {
 }
 
 impl Network {
-    /// Takes a message, or loses it, and gives it back.
-    #[allow(clippy::result_large_err, reason = "what is lost is looked at and dropped")]
-    pub fn say(
-        &mut self,
-        said: Said,
-        now: Millis,
-        weather: Weather,
-        chance: &mut Chance,
-    ) -> Result<(), Said> {
+    /// Takes a message, or loses it: false.
+    pub fn say(&mut self, said: Said, now: Millis, weather: Weather, chance: &mut Chance) -> bool {
         let Some((at, again)) = self.ways(now, weather, chance) else {
-            return Err(said);
+            return false;
         };
         let copy = again.map(|again| (again, said.clone()));
         for (at, said) in [(at, said)].into_iter().chain(copy) {
@@ -62,7 +55,7 @@ impl Network {
             }
             self.up.push((at, said));
         }
-        Ok(())
+        true
     }
 
     /// The same downwards.

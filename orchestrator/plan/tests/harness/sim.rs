@@ -194,7 +194,7 @@ impl Sim {
         let share = self.demand / balancers.max(1) as f64;
         let load = self.demand * 5.0 / others.max(1) as f64;
         let up = now >= self.split && now >= self.down;
-        let mut said = Vec::new();
+        let weather = self.weather();
         let mut died = false;
         for agent in self.agents.values_mut().filter(|agent| agent.runs(now)) {
             let reachable = up && now >= agent.cut_up && !died;
@@ -220,19 +220,9 @@ impl Sim {
             agent.live(now, &self.repository);
             if agent.joined
                 && !agent.exited
-                && let Some(words) = agent.say(share, load, now)
+                && let Some(said) = agent.say(share, load, now)
+                && !(reachable && self.network.say(said, now, weather, &mut self.chance))
             {
-                said.push((words, reachable));
-            }
-        }
-        let weather = self.weather();
-        for (said, reachable) in said {
-            let lost = if reachable {
-                self.network.say(said, now, weather, &mut self.chance).err()
-            } else {
-                Some(said)
-            };
-            if let Some(agent) = lost.and_then(|said| self.agents.get_mut(&said.member)) {
                 // Nobody answered it: it says it again.
                 agent.told = None;
             }

@@ -84,7 +84,12 @@ fn intent_came_first(sim: &Sim) -> Holds {
     let Some(witness) = &sim.orchestrator.witness else {
         return Ok(());
     };
-    let unplanned = sim.agents.keys().find(|member| !witness.planned(member));
+    // Both stand in the order of ids: a walk, as this is asked each second.
+    let mut planned = witness.planned();
+    let unplanned = sim
+        .agents
+        .keys()
+        .find(|member| !planned.any(|one| one == *member));
     demand(unplanned.is_none(), "S3 intent first", || {
         format!("{unplanned:?} runs, nobody planned it")
     })
@@ -234,12 +239,15 @@ fn drained_before_stopped(sim: &Sim) -> Holds {
         .values()
         .any(|state| matches!(state.status, ApplicationStatus::Undeploying { force: true }));
     for agent in sim.agents.values().filter(|agent| !agent.balancer && !forced) {
-        let (Some(told), Some(member)) = (agent.told_to_stop, world.members.get(&agent.member)) else {
+        let Some(told) = agent.told_to_stop.filter(|told| *told == sim.now) else {
+            continue;
+        };
+        let Some(member) = world.members.get(&agent.member) else {
             continue;
         };
         let drained = sim.drained.get(&agent.member).copied().unwrap_or(told);
         let in_order = matches!(member.phase, MemberPhase::Stopping);
-        if told != sim.now || !in_order || told.since(drained) >= Millis::from_secs(30) {
+        if !in_order || told.since(drained) >= Millis::from_secs(30) {
             continue;
         }
         let busy = |other: &&Agent| {
@@ -264,7 +272,6 @@ fn newest_word_counts(sim: &Sim) -> Holds {
     let Some(witness) = &sim.orchestrator.witness else {
         return Ok(());
     };
-    // Both stand in the order of ids: a walk, as this is asked each second.
     let mut all = witness.newest();
     for (member, said) in sim.orchestrator.seen.members.iter() {
         let newest = all

@@ -25,6 +25,7 @@ pub struct Witness {
     pub accusation: Option<Violation>,
     /// Lives that were planned, made and joined.
     lived: BTreeSet<(&'static str, MemberId, u64)>,
+    planned: BTreeSet<MemberId>,
     /// Members that were told to stop.
     pub stopping: BTreeSet<MemberId>,
     /// Members that were ready once.
@@ -59,9 +60,9 @@ impl Witness {
         }
     }
 
-    /// A record that is durable planned it.
-    pub fn planned(&self, member: &MemberId) -> bool {
-        self.lived.contains(&("planned", member.clone(), 1))
+    /// All that a durable record ever planned.
+    pub fn planned(&self) -> impl Iterator<Item = &MemberId> {
+        self.planned.iter()
     }
 
     /// The newest word that came of each member.
@@ -95,6 +96,7 @@ impl Witness {
                 member, incarnation, ..
             } => {
                 self.once("planned", member, *incarnation)?;
+                self.planned.insert(member.clone());
                 in_order(world, record)
             }
             Record::MemberEnsured {
