@@ -116,7 +116,9 @@ fn without_room(
 ) -> Option<Member> {
     let world = draft.world();
     let cluster = world.clusters.get(id)?;
-    let desired = cluster.instances.get(np)?.desired as usize;
+    // All that fit are all that there can be.
+    let desired = cluster.instances.get(np)?.desired;
+    let desired = desired.min(placement::room(world, cluster, np)) as usize;
     let moving = world
         .members_in(cluster, np)
         .any(|member| member.phase.is_coming() || member.phase.is_leaving());

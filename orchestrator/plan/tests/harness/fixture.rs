@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use cartridge_orchestrator_plan::blueprint::{
-    Application, ApplicationPolicy, ArrivalPolicy, AutoscalingPolicy, Cartridge, Dependencies,
-    DeploymentNetworkPartition, DeploymentPartition, DeploymentPolicy, Group, NetworkPartition,
+    Application, ApplicationPolicy, ArrivalPolicy, AutoscalingPolicy, Cartridge, CartridgeGroup,
+    Dependencies, DeploymentNetworkPartition, DeploymentPartition, DeploymentPolicy, Group, NetworkPartition,
     NetworkPartitionAlgorithm, OnRelease, Partition, PartitionAlgorithm, PortMapping, Repository,
     Subscription, TerminationBehaviour,
 };
@@ -91,6 +91,10 @@ pub fn records(shape: &Shape) -> Vec<Record> {
         },
         Record::OrchestratorStarted { epoch: 1 },
         Record::CartridgePut(Box::new(cartridge(shape))),
+        Record::CartridgePut(Box::new(Cartridge {
+            cartridge_type: other_cartridge(),
+            ..cartridge(shape)
+        })),
         Record::AutoscalingPolicyPut(Box::new(AutoscalingPolicy {
             id: policy("scale"),
             requests_in_flight: shape.requests_in_flight,
@@ -101,6 +105,9 @@ pub fn records(shape: &Shape) -> Vec<Record> {
             arrivals: shape.arrivals,
         })),
     ];
+    for definition in definitions() {
+        records.push(Record::CartridgeGroupPut(Box::new(definition)));
+    }
     for number in 1..=shape.network_partitions {
         records.push(Record::NetworkPartitionPut(Box::new(network_partition(number))));
     }
@@ -149,6 +156,27 @@ pub fn cartridge(shape: &Shape) -> Cartridge {
         metadata_keys: Vec::new(),
         property: BTreeMap::from([("payload_parameter.COLOUR".into(), "blue".into())]),
     }
+}
+
+/// The type of a cartridge that is like the first one.
+pub fn other_cartridge() -> CartridgeType {
+    CartridgeType::new("java").unwrap()
+}
+
+/// Of the groups that applications here have.
+fn definitions() -> [CartridgeGroup; 3] {
+    let group = |name: &str, groups: Vec<CartridgeGroup>| CartridgeGroup {
+        name: GroupName::new(name).unwrap(),
+        cartridges: vec![CartridgeType::new("php").unwrap(), other_cartridge()],
+        groups,
+        dependencies: None,
+    };
+    let side = group("side", Vec::new());
+    [
+        group("front", vec![side.clone()]),
+        side,
+        group("more", Vec::new()),
+    ]
 }
 
 fn network_partition(number: usize) -> NetworkPartition {

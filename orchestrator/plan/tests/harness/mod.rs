@@ -8,6 +8,8 @@ pub mod agent;
 pub mod disk;
 pub mod faults;
 pub mod fixture;
+pub mod liveness;
+pub mod neighbour;
 pub mod network;
 pub mod orchestrator;
 pub mod people;
@@ -15,6 +17,7 @@ pub mod provisioner;
 pub mod sim;
 pub mod strike;
 pub mod truth;
+pub mod updates;
 pub mod witness;
 
 use std::fmt;

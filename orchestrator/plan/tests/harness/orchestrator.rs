@@ -12,6 +12,8 @@ use cartridge_protocol::link::Desired;
 use cartridge_protocol::{MemberId, Millis};
 
 use super::disk::{Disk, Point};
+use super::fixture::Shape;
+use super::neighbour;
 use super::network::Said;
 use super::witness::Witness;
 use super::{Violation, broken};
@@ -173,14 +175,15 @@ impl Orchestrator {
 
     /// Decides until nothing is left to decide: must come to rest (S26). Every plan must pass the second reader.
     pub fn pass(&mut self, now: Millis) -> Vec<Record> {
-        self.try_pass(now).unwrap_or_else(|fault| match fault {
-            Ok(Dead) => Vec::new(),
-            Err(violation) => panic!("{violation}\n{:#?}", self.last.records),
-        })
+        self.try_pass(now, &Shape::default())
+            .unwrap_or_else(|fault| match fault {
+                Ok(Dead) => Vec::new(),
+                Err(violation) => panic!("{violation}\n{:#?}", self.last.records),
+            })
     }
 
-    /// The same; `Ok`: it died.
-    pub fn try_pass(&mut self, now: Millis) -> Result<Vec<Record>, Result<Dead, Violation>> {
+    /// The same; `Ok`: it died. `shape`: of what others may have beside it.
+    pub fn try_pass(&mut self, now: Millis, shape: &Shape) -> Result<Vec<Record>, Result<Dead, Violation>> {
         let mut all = Vec::new();
         for _ in 0..40 {
             let view = View {
@@ -196,6 +199,9 @@ impl Orchestrator {
                     return Err(Err(violation));
                 }
                 self.refused.get_or_insert(violation);
+            }
+            if (now.0 / 1000).is_multiple_of(10) {
+                neighbour::changes_nothing(&view, &planned, shape).map_err(Err)?;
             }
             self.seen.remember(&self.world, &planned, now);
             let records = planned.records.clone();

@@ -1,12 +1,14 @@
 //! People, who order things at any time, through the product's own admission.
 
 use cartridge_orchestrator_plan::order::{Mode, Order, admit, mark};
+use cartridge_orchestrator_plan::record::Record;
 use cartridge_orchestrator_plan::world::{ApplicationStatus, World};
 use cartridge_protocol::MemberId;
 use serde::{Deserialize, Serialize};
 
 use super::orchestrator::{By, Dead};
 use super::sim::Sim;
+use super::updates::{Definition, Edition};
 use super::{Chance, fixture};
 
 /// What somebody wants.
@@ -50,11 +52,19 @@ pub enum Wish {
     },
     /// Two edit what both read before: one of them must be refused (S2).
     Conflict,
+    /// The application is described anew while it runs.
+    Update {
+        edition: Edition,
+    },
+    /// A cartridge is defined anew while it runs.
+    Define {
+        definition: Definition,
+    },
 }
 
 impl Wish {
     pub fn any(chance: &mut Chance) -> Self {
-        match chance.below(17) {
+        match chance.below(20) {
             0 => Self::Scale {
                 size: chance.below(8) as u32,
             },
@@ -84,7 +94,13 @@ impl Wish {
             15 => Self::Places {
                 most: 2 + chance.below(8) as u32,
             },
-            _ => Self::Conflict,
+            16 => Self::Conflict,
+            17 | 18 => Self::Update {
+                edition: Edition::any(chance),
+            },
+            _ => Self::Define {
+                definition: Definition::any(chance),
+            },
         }
     }
 }
@@ -101,7 +117,14 @@ impl Sim {
             self.tally.add("lowered", 1);
         }
         match self.order_of(wish) {
-            Some(order) => self.submit(order),
+            Some(order) => {
+                let seq = self.orchestrator.world.seq;
+                self.submit(order)?;
+                let update = matches!(wish, Wish::Update { .. } | Wish::Define { .. });
+                let done = self.orchestrator.world.seq > seq;
+                self.tally.add("updated", u64::from(update && done));
+                Ok(())
+            }
             None => Ok(()),
         }
     }
@@ -112,6 +135,11 @@ impl Sim {
             self.tally.add("order refused", 1);
             return Ok(());
         };
+        for record in &records {
+            if let Record::MemberDraining { member, .. } = record {
+                self.drained.insert(member.clone(), self.now);
+            }
+        }
         self.orchestrator.commit(records, By::Person, self.now)
     }
 
@@ -139,7 +167,13 @@ impl Sim {
 
     #[allow(clippy::too_many_lines, reason = "one arm for each wish")]
     fn order_of(&self, wish: Wish) -> Option<Order> {
-        let (cluster, by, world) = (fixture::cluster(), ANNA.to_owned(), &self.orchestrator.world);
+        let (by, world) = (ANNA.to_owned(), &self.orchestrator.world);
+        // Updates may have put another one in its place.
+        let web = world
+            .clusters
+            .values()
+            .find(|one| one.alias == "web" && one.leaving.is_none());
+        let cluster = web.map_or_else(fixture::cluster, |web| web.id.clone());
         let application = fixture::app();
         Some(match wish {
             Wish::Scale { size } => Order::Scale {
@@ -210,6 +244,8 @@ impl Sim {
                 all.for_each(|partition| partition.partition_max = most.div_ceil(2));
                 Order::PutDeploymentPolicy(Box::new(policy), Mode::Replace)
             }
+            Wish::Update { edition } => self.described(edition)?,
+            Wish::Define { definition } => self.defined(definition),
             Wish::Conflict => return None,
         })
     }

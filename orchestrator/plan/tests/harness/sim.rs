@@ -34,6 +34,7 @@ pub struct Faults {
 /// See above.
 #[derive(Clone, Debug)]
 pub struct Sim {
+    pub shape: Shape,
     pub now: Millis,
     pub began: Millis,
     pub orchestrator: Orchestrator,
@@ -70,6 +71,7 @@ impl Sim {
     /// The same, where clocks show something else.
     pub fn at(shape: &Shape, seed: u64, now: Millis, wall_ms: u64) -> Self {
         let mut sim = Self {
+            shape: shape.clone(),
             now,
             began: now,
             orchestrator: Orchestrator::default(),
@@ -299,7 +301,7 @@ impl Sim {
         if self.bug == Some(ShellBug::EffectBeforeRecord) {
             self.begin_early();
         }
-        let records = self.orchestrator.try_pass(now)?;
+        let records = self.orchestrator.try_pass(now, &self.shape)?;
         for record in &records {
             if let Record::MemberDraining { member, .. } = record {
                 self.drained.insert(member.clone(), now);
@@ -339,7 +341,7 @@ impl Sim {
     fn begin_early(&mut self) {
         let mut ahead = self.orchestrator.clone();
         ahead.dies = None;
-        if ahead.try_pass(self.now).is_ok() {
+        if ahead.try_pass(self.now, &self.shape).is_ok() {
             let (now, trouble) = (self.now, self.trouble());
             for step in outstanding(&ahead.world, now) {
                 if let Err(violation) = self.intended(&step) {

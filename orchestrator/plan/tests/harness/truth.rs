@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 use cartridge_orchestrator_plan::decide::{Scope, View, decide};
 use cartridge_orchestrator_plan::observe::{MAX_POINTS, Window};
 use cartridge_orchestrator_plan::outstanding::outstanding;
+use cartridge_orchestrator_plan::placement;
 use cartridge_orchestrator_plan::world::{
-    ApplicationStatus, MAX_CHANGES, MAX_COMMITS, MAX_DEPARTED, MAX_DRAINS, MemberPhase, Role, Standing,
+    ApplicationStatus, Cluster, ClusterInstance, MAX_CHANGES, MAX_COMMITS, MAX_DEPARTED, MAX_DRAINS,
+    MemberPhase, Role, Standing, World,
 };
 use cartridge_protocol::topology::{Endpoint, EndpointState};
-use cartridge_protocol::{ClusterId, MemberId, Millis};
+use cartridge_protocol::{ClusterId, MemberId, Millis, NetworkPartitionId};
 
 use super::agent::Agent;
+use super::liveness;
 use super::sim::Sim;
 use super::witness::Witness;
 use super::{Holds, Violation, demand};
@@ -34,7 +37,7 @@ impl Tally {
 pub type Check = fn(&Sim) -> Holds;
 
 /// Checked after every second.
-pub const EACH_SECOND: [(&str, Check); 11] = [
+pub const EACH_SECOND: [(&str, Check); 13] = [
     ("intent_came_first", intent_came_first),
     ("one_life_each", one_life_each),
     ("no_foreign_harm", no_foreign_harm),
@@ -46,6 +49,8 @@ pub const EACH_SECOND: [(&str, Check); 11] = [
     ("nobody_stops_unasked", nobody_stops_unasked),
     ("nothing_is_stuck", nothing_is_stuck),
     ("ignorance_is_told", ignorance_is_told),
+    ("silence_is_noticed", liveness::silence_is_noticed),
+    ("who_hears_decides_again", liveness::who_hears_decides_again),
 ];
 
 /// Checked once in a while: they look at everything.
@@ -150,7 +155,8 @@ fn bounds(sim: &Sim) -> Holds {
 /// S6: instances of groups; a network partition that is in use has its minimum of them.
 fn groups(sim: &Sim) -> Holds {
     let world = &sim.orchestrator.world;
-    if world.paused.is_some() || sim.now < sim.down {
+    // Who died in this second has not decided yet.
+    if world.paused.is_some() || sim.now <= sim.down {
         return Ok(());
     }
     for state in world.applications.values() {
@@ -336,6 +342,7 @@ fn ignorance_is_told(sim: &Sim) -> Holds {
         let cluster = world.clusters.get(&row.cluster);
         let scaled = cluster.is_some_and(|cluster| {
             cluster.role == Role::Application
+                && cluster.leaving.is_none()
                 && cluster.ordered_size.is_none()
                 && !world.is_undeploying(&cluster.application)
         });
@@ -480,11 +487,11 @@ pub fn converged(sim: &Sim) -> Holds {
                 .members_in(cluster, np)
                 .filter(|m| m.phase == MemberPhase::Active)
                 .count();
-            let room = cartridge_orchestrator_plan::placement::room(world, cluster, np);
+            let room = placement::room(world, cluster, np);
             // Who stood already when the room became smaller than the minimum, stays.
             let wanted = instance.desired.min(room) as usize;
             demand(
-                (wanted..=instance.desired as usize).contains(&active),
+                (wanted..=instance.desired as usize).contains(&active) || waits_for_room(world, cluster, np),
                 "L1 convergence",
                 || format!("{active} of {wanted} members of {} in {np} are ready", cluster.id),
             )?;
@@ -508,15 +515,28 @@ pub fn converged(sim: &Sim) -> Holds {
             world.members.len()
         )
     })?;
+    liveness::as_described(sim)?;
+    liveness::as_large_as_asked(sim)?;
     one_commit(sim)
+}
+
+/// It waits for another one to serve, which cannot have as many members as that takes.
+fn waits_for_room(world: &World, cluster: &Cluster, np: &NetworkPartitionId) -> bool {
+    let waits = |instance: &ClusterInstance| {
+        let mut parts = world.parts(cluster, np).into_iter();
+        parts.any(|part| instance.standing(part) == Standing::Waiting)
+    };
+    let short = |other: &Cluster| {
+        let least = other.min.saturating_mul(world.copies(other, np));
+        other.role == Role::Application && placement::room(world, other, np) < least
+    };
+    cluster.instances.get(np).is_some_and(waits) && world.clusters_of(&cluster.application).any(short)
 }
 
 /// L10.
 fn one_commit(sim: &Sim) -> Result<(), Violation> {
     let world = &sim.orchestrator.world;
-    let with_files = |cluster: &&cartridge_orchestrator_plan::world::Cluster| {
-        cluster.role == Role::Application && cluster.repository.is_some()
-    };
+    let with_files = |cluster: &&Cluster| cluster.role == Role::Application && cluster.repository.is_some();
     for cluster in world.clusters.values().filter(with_files) {
         let accepted = cluster.release.accepted.as_ref();
         let same = world

@@ -75,6 +75,12 @@ impl Witness {
         now.since(heard.max(self.began))
     }
 
+    /// It was heard in this life of the orchestrator, within that time.
+    pub fn heard_within(&self, member: &MemberId, now: Millis, time: Millis) -> bool {
+        let heard = self.heard.get(member);
+        heard.is_some_and(|(_, at)| *at > self.began && now.since(*at) <= time)
+    }
+
     /// Nobody who serves was heard lately, and somebody serves.
     pub fn blind(&self, world: &World, now: Millis) -> bool {
         let mut serving = world.members.values().filter(|m| m.phase.serves()).peekable();
@@ -133,8 +139,16 @@ impl Witness {
                 to: Standing::Starting,
                 ..
             } => before_it_serves(world, cluster, np, *group_instance),
+            Record::ClusterRetired { cluster } => {
+                // It is another one when it is named again.
+                self.drains.remove(cluster);
+                self.rejected.retain(|(of, _)| of != cluster);
+                Ok(())
+            }
             Record::ApplicationUndeployed { application } => {
-                // Its clusters are others when it runs again.
+                // Its clusters are others when it runs again, and who orders that orders the head of the branch.
+                self.rejected
+                    .retain(|(cluster, _)| !cluster.as_str().starts_with(application.as_str()));
                 self.drains
                     .retain(|cluster, _| !cluster.as_str().starts_with(application.as_str()));
                 Ok(())
@@ -196,12 +210,17 @@ impl Witness {
         let Some((member, cluster)) = found(world, id) else {
             return Ok(());
         };
-        let ordered = by == By::Person
-            || cluster.ordered_size.is_some()
-            || cluster.leaving.is_some()
-            || cluster.is_outdated(member)
-            || ends_anyway(world, cluster, member);
-        if ordered || !member.phase.serves() || cluster.role != Role::Application {
+        let ends = by == By::Person || ends_anyway(world, cluster, member);
+        if ends || !member.phase.serves() || cluster.role != Role::Application {
+            return Ok(());
+        }
+        if cluster.leaving.is_some() {
+            return handed_over(world, cluster, member);
+        }
+        if cluster.is_outdated(member) {
+            return self.replace(world, cluster, member, now);
+        }
+        if cluster.ordered_size.is_some() {
             return Ok(());
         }
         if let Some(problem) = self.ignorant(world, cluster, now) {
@@ -210,6 +229,31 @@ impl Witness {
                 format!("{id} is drained, and {problem}"),
             ));
         }
+        self.spend(world, cluster, id, now)?;
+        another_serves(world, cluster, member)
+    }
+
+    /// S8, S13 for one that makes way for a newer one; S7 where fewer serve meanwhile.
+    fn replace(&mut self, world: &World, cluster: &Cluster, member: &Member, now: Millis) -> Holds {
+        if let Some(problem) = self.ignorant(world, cluster, now) {
+            let problem = format!("{} is replaced, and {problem}", member.id);
+            return Err(broken("S8 ignorance freezes", problem));
+        }
+        another_serves(world, cluster, member)?;
+        let np = &member.network_partition;
+        let wanted = cluster.instances.get(np).map_or(0, |instance| instance.desired);
+        let others = world
+            .members_in(cluster, np)
+            .filter(|other| other.id != member.id && other.phase == MemberPhase::Active);
+        let fewer = member.phase == MemberPhase::Active && others.count() < wanted as usize;
+        if fewer && cluster.ordered_size.is_none() {
+            return self.spend(world, cluster, &member.id, now);
+        }
+        Ok(())
+    }
+
+    /// S7.
+    fn spend(&mut self, world: &World, cluster: &Cluster, id: &MemberId, now: Millis) -> Holds {
         let count = serving(world, cluster).count();
         let most = (count / 10).max(1);
         let drains = self.drains.entry(cluster.id.clone()).or_default();
@@ -217,8 +261,7 @@ impl Witness {
         drains.push_back(now);
         demand(drains.len() <= most, "S7 destruction budget", || {
             format!("{id} is number {} of {most} within a minute", drains.len())
-        })?;
-        another_serves(world, cluster, member)
+        })
     }
 
     /// S8, S13.
@@ -352,6 +395,28 @@ fn another_serves(world: &World, cluster: &Cluster, member: &Member) -> Holds {
     })
 }
 
+/// S13: the last one that is ready of a cluster that its application does not name any more stays until one is ready
+/// of the cluster that takes its place, where one does.
+fn handed_over(world: &World, cluster: &Cluster, member: &Member) -> Holds {
+    let np = &member.network_partition;
+    let comes = world.clusters_of(&cluster.application).find(|other| {
+        let here = other.instances.get(np).is_some_and(|one| one.ending.is_none());
+        other.alias == cluster.alias && other.leaving.is_none() && here
+    });
+    let ready = |of: &Cluster| {
+        let mut members = world.members_in(of, np);
+        members.any(|other| other.id != member.id && other.phase == MemberPhase::Active)
+    };
+    let last = member.phase == MemberPhase::Active && !ready(cluster);
+    let holds = !last || comes.is_none_or(ready);
+    demand(holds, "S13 balancers are not emptied", || {
+        format!(
+            "{} goes, and nobody is ready in the place of {}",
+            member.id, cluster.id
+        )
+    })
+}
+
 /// S20: nobody is planned for a part that waits.
 fn in_order(world: &World, record: &Record) -> Holds {
     let Record::MemberPlanned {
@@ -422,6 +487,7 @@ fn before_it_serves(world: &World, id: &ClusterId, np: &NetworkPartitionId, numb
     let Some(cluster) = world.clusters.get(id) else {
         return Ok(());
     };
+    after_those_before(world, cluster, np)?;
     // Other stories put other orders.
     let state = world.applications.get(&cluster.application);
     let known = ["cartridge.db", "group.front"];
@@ -451,7 +517,7 @@ fn before_it_serves(world: &World, id: &ClusterId, np: &NetworkPartitionId, numb
     for (alias, part) in needed {
         let before = world
             .clusters_of(&cluster.application)
-            .find(|one| one.alias == alias);
+            .find(|one| one.alias == alias && one.leaving.is_none());
         let Some(before) = before else { continue };
         let serve = world
             .members_in(before, np)
@@ -460,6 +526,42 @@ fn before_it_serves(world: &World, id: &ClusterId, np: &NetworkPartitionId, numb
         demand(serve >= before.min as usize, "S20 dependency order", || {
             format!("{id} starts, {serve} of {} members of {alias} serve", before.min)
         })?;
+    }
+    Ok(())
+}
+
+/// S20 at the top level: the cartridges before it in any chain serve with their minimum.
+fn after_those_before(world: &World, cluster: &Cluster, np: &NetworkPartitionId) -> Holds {
+    let Some(state) = world.applications.get(&cluster.application) else {
+        return Ok(());
+    };
+    if cluster.group.is_some() || cluster.leaving.is_some() {
+        return Ok(());
+    }
+    let own = format!("cartridge.{}", cluster.alias);
+    let chains = state
+        .blueprint
+        .dependencies
+        .iter()
+        .flat_map(|all| &all.startup_orders);
+    for chain in chains.filter(|chain| chain.contains(&own)) {
+        for component in chain.iter().take_while(|component| **component != own) {
+            let before = component.strip_prefix("cartridge.").and_then(|alias| {
+                let mut all = world.clusters_of(&cluster.application);
+                all.find(|one| one.alias == alias && one.leaving.is_none() && one.instances.contains_key(np))
+            });
+            let Some(before) = before else { continue };
+            let serve = world
+                .members_in(before, np)
+                .filter(|one| one.phase.serves())
+                .count();
+            demand(serve >= before.min as usize, "S20 dependency order", || {
+                format!(
+                    "{} starts, {serve} of {} members of {component} serve",
+                    cluster.id, before.min
+                )
+            })?;
+        }
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use cartridge_orchestrator_plan::world::MemberPhase;
 use cartridge_protocol::{MemberId, Millis};
 
 use crate::harness::fixture::{self, Shape};
+use crate::harness::sim::Sim;
 use crate::harness::truth;
 use crate::{count, running, since};
 
@@ -35,6 +36,23 @@ fn load_brings_members_and_calm_takes_them_one_by_one() {
         drains[1].since(drains[0]) >= Millis::from_secs(60),
         "the budget is one per minute: {drains:?}"
     );
+}
+
+#[test]
+fn a_sustained_overload_is_followed_within_two_evaluations_up_to_the_maximum() {
+    let mut sim = running(&Shape::default());
+    sim.seconds(10);
+    let wanted = |sim: &Sim| -> u32 {
+        let cluster = &sim.orchestrator.world.clusters[&fixture::cluster()];
+        cluster.instances.values().map(|instance| instance.desired).sum()
+    };
+    assert_eq!(wanted(&sim), 2);
+    sim.demand = 38.0;
+    // The balancer tells it in this second; what counts is the mean of three.
+    sim.seconds(3);
+    assert!(wanted(&sim) > 2, "{}", sim.picture());
+    sim.seconds(2);
+    assert_eq!(wanted(&sim), 4, "{}", sim.picture());
 }
 
 #[test]

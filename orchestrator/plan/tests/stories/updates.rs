@@ -371,6 +371,29 @@ fn where_there_is_no_room_one_goes_first() {
 }
 
 #[test]
+fn where_fewer_fit_than_are_wanted_they_are_replaced_all_the_same() {
+    let shape = Shape {
+        partition_max: 2,
+        max: 3,
+        min: 3,
+        ..shape()
+    };
+    let mut sim = Sim::new(&shape, 1);
+    sim.until("two stand", 120, |sim| sim.active() == 2 && balancers(sim) == 1);
+    sim.seconds(3);
+    let web = members(&sim, "web");
+    let cartridge = changed(&sim);
+    give(&mut sim, Order::PutCartridge(Box::new(cartridge), Mode::Replace));
+    sim.second();
+    sim.until("both are new", 300, |sim| {
+        truth::holds(sim);
+        let ready = ready_for(sim, "shop.web.example.org");
+        assert!(ready >= 1, "nobody is ready\n{}", sim.picture());
+        members(sim, "web").is_disjoint(&web) && sim.active() == 2
+    });
+}
+
+#[test]
 fn the_only_member_stays_where_there_is_no_room_for_another_one() {
     let shape = Shape {
         partition_max: 1,
