@@ -1,11 +1,13 @@
 //! What runs around a member, in its own application: for members whose hooks want to know.
 //!
-//! It refuses to know who wants it. Tenants, sign-ups and domains are left out as long as there are none.
+//! It refuses to know who wants it. Of tenants only members of applications that several share are told: to others it
+//! is nothing who else is here. Domains are left out as long as there are none.
 
 use std::collections::BTreeMap;
 
 use cartridge_protocol::surroundings::{
-    MAX_PEERS, MAX_PROPERTIES, MAX_PROPERTY_BYTES, Neighbours, Peer, PeerPhase, Surroundings,
+    MAX_PEERS, MAX_PROPERTIES, MAX_PROPERTY_BYTES, MAX_TENANTS, Neighbours, Peer, PeerPhase, SignUp,
+    Surroundings, Tenant,
 };
 use cartridge_protocol::{ApplicationId, MemberId};
 
@@ -35,6 +37,11 @@ pub fn surroundings(world: &World, member: &MemberId) -> Option<Surroundings> {
         clusters.push(neighbours(cluster, told));
     }
     let cartridge = world.cartridges.get(&own.cartridge);
+    let application = world.applications.get(&own.application);
+    let shared = application.is_some_and(|state| state.blueprint.multi_tenant);
+    if shared {
+        revision = revision.max(world.tenants_changed);
+    }
     Some(Surroundings {
         revision,
         application: own.application.clone(),
@@ -43,10 +50,26 @@ pub fn surroundings(world: &World, member: &MemberId) -> Option<Surroundings> {
         service_properties: cartridge.map_or_else(BTreeMap::new, |cartridge| free(&cartridge.property)),
         cluster_properties: BTreeMap::new(),
         member_properties: BTreeMap::new(),
-        tenants: None,
-        sign_ups: None,
+        tenants: shared.then(|| tenants(world)),
+        sign_ups: shared.then(|| sign_ups(world, &own.application)),
         domain_mappings: None,
     })
+}
+
+fn tenants(world: &World) -> Vec<Tenant> {
+    let told = |tenant: &crate::tenancy::Tenant| Tenant {
+        tenant_id: tenant.tenant_id.get(),
+        tenant_domain: tenant.tenant_domain.to_string(),
+    };
+    world.tenants.values().map(told).take(MAX_TENANTS).collect()
+}
+
+fn sign_ups(world: &World, application: &ApplicationId) -> Vec<SignUp> {
+    let all = world.sign_ups_of(application.as_str());
+    let told = all.map(|(tenant, _)| SignUp {
+        tenant_id: tenant.get(),
+    });
+    told.take(MAX_TENANTS).collect()
 }
 
 fn neighbours(cluster: &Cluster, members: Vec<Peer>) -> Neighbours {

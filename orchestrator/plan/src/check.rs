@@ -92,7 +92,9 @@ fn touched(before: &World, after: &World, planned: &Planned) -> BTreeSet<Applica
             | Record::PartChanged { cluster, .. }
             | Record::ReleaseProposed { cluster, .. }
             | Record::ReleaseAccepted { cluster, .. }
-            | Record::ReleaseRejected { cluster, .. } => Some(cluster.clone()),
+            | Record::ReleaseRejected { cluster, .. }
+            | Record::TenantReleaseOrdered { cluster, .. }
+            | Record::TenantReleaseRejected { cluster, .. } => Some(cluster.clone()),
             _ => of_member(after).or_else(|| of_member(before)),
         }?;
         let known = after
@@ -129,6 +131,7 @@ fn pause_is_kept(moment: &Moment<'_>) -> Result<(), Broken> {
             | Record::GroupInstanceEnding { .. }
             | Record::PartChanged { .. }
             | Record::ReleaseProposed { .. }
+            | Record::TenantReleaseOrdered { .. }
     );
     if begins && moment.world.paused.is_some() {
         return Err(broken(

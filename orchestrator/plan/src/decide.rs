@@ -30,6 +30,7 @@ mod resizing;
 mod rollout;
 mod shrinking;
 mod sizing;
+mod tenants;
 mod undeploying;
 
 use draft::Draft;
@@ -129,6 +130,7 @@ pub fn decide(view: &View<'_>, scope: Scope<'_>) -> Planned {
         renewing::decide(&mut draft, &application);
         shrinking::decide(&mut draft, &application);
         releases::decide(&mut draft, &application);
+        tenants::decide(&mut draft, &application);
     }
     draft.finish()
 }

@@ -4,12 +4,14 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use cartridge_protocol::link::{Desired, DesiredArtifacts, Run};
+use cartridge_protocol::link::{Desired, DesiredArtifacts, MAX_TENANT_REPOSITORIES, Run, TenantArtifacts};
+use cartridge_protocol::tenant::TenantId;
 use cartridge_protocol::topology::{Endpoint, EndpointState, Listener, Topology, TopologyCluster};
 use cartridge_protocol::{ApplicationId, ClusterId, MemberId, NetworkPartitionId};
 use serde::Serialize;
 
-use crate::world::{Cluster, Member, MemberPhase, Role, Standing, World};
+use crate::blueprint::Repository;
+use crate::world::{Cluster, Member, MemberPhase, Role, Standing, TenantRelease, World};
 
 /// Time between samples.
 pub const SAMPLE_INTERVAL_MS: u64 = 1000;
@@ -36,7 +38,7 @@ pub struct AccessPoint {
     pub members: u32,
 }
 
-/// What one member is told, without the repository's password (the caller unseals and adds it). None: the member is
+/// What one member is told, without the passwords of repositories (the caller unseals and adds them). None: the member is
 /// unknown or over.
 pub fn desired(world: &World, member: &MemberId) -> Option<Desired> {
     let member = world.members.get(member)?;
@@ -64,8 +66,7 @@ pub fn desired(world: &World, member: &MemberId) -> Option<Desired> {
             _ => Run::Serve,
         },
         artifacts: artifacts(world, cluster, member),
-        // Nobody can sign up yet.
-        tenants: Vec::new(),
+        tenants: tenants(world, cluster),
         topology,
         // Only those are told who ask: see [`crate::around::surroundings`].
         surroundings: None,
@@ -83,16 +84,44 @@ pub fn desired(world: &World, member: &MemberId) -> Option<Desired> {
 fn artifacts(world: &World, cluster: &Cluster, member: &Member) -> Option<DesiredArtifacts> {
     let repository = cluster.repository.as_ref()?;
     Some(DesiredArtifacts {
-        url: repository.repo_url.clone(),
-        branch: repository.branch.clone(),
         commit: world.told_commit(member).cloned(),
         ordered: cluster.release.pinned,
+        look: cluster.looks,
+        ..files_of(repository, cluster)
+    })
+}
+
+/// The files of the tenants that signed up, in the order of their numbers. All members are told the same at once: the
+/// agent of each goes back by itself where it cannot serve a commit.
+fn tenants(world: &World, cluster: &Cluster) -> Vec<TenantArtifacts> {
+    let of_one = |(tenant, kept): (&TenantId, &TenantRelease)| {
+        let one = world.repository_of(cluster, *tenant)?;
+        let artifacts = DesiredArtifacts {
+            commit: kept.release.accepted.clone(),
+            look: kept.looks,
+            ..files_of(&one.repository, cluster)
+        };
+        Some(TenantArtifacts {
+            tenant: *tenant,
+            artifacts,
+        })
+    };
+    let told = cluster.tenants.iter().filter_map(of_one);
+    told.take(MAX_TENANT_REPOSITORIES).collect()
+}
+
+fn files_of(repository: &Repository, cluster: &Cluster) -> DesiredArtifacts {
+    DesiredArtifacts {
+        url: repository.repo_url.clone(),
+        branch: repository.branch.clone(),
+        commit: None,
+        ordered: false,
         username: repository.repo_username.clone(),
         password: None,
         poll_interval_ms: repository.poll_seconds.saturating_mul(1000),
-        look: cluster.looks,
+        look: 0,
         sharing: cluster.sharing(),
-    })
+    }
 }
 
 /// What the balancers of this balancer cluster serve. None: it is no balancer cluster.

@@ -461,6 +461,9 @@ pub enum Record {
     RepositoryAnnounced {
         /// Which cluster.
         cluster: ClusterId,
+        /// Whose; None: the cluster's own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tenant: Option<TenantId>,
     },
     /// A commit is to be brought to every member of a cluster.
     ReleaseProposed {
@@ -484,6 +487,26 @@ pub enum Record {
     ReleaseRejected {
         /// Which cluster.
         cluster: ClusterId,
+        /// Which commit.
+        commit: CommitId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// The branch of a tenant's repository has a new head: every member of the cluster is told to have it.
+    TenantReleaseOrdered {
+        /// Which cluster.
+        cluster: ClusterId,
+        /// Whose files.
+        tenant: TenantId,
+        /// Which commit.
+        commit: CommitId,
+    },
+    /// A member refused a tenant's commit: those that have it go back to the one before.
+    TenantReleaseRejected {
+        /// Which cluster.
+        cluster: ClusterId,
+        /// Whose files.
+        tenant: TenantId,
         /// Which commit.
         commit: CommitId,
         /// Why, for people.

@@ -206,6 +206,9 @@ pub struct Cluster {
     pub release: ReleaseState,
     /// Raised by each web hook.
     pub looks: u64,
+    /// The tenants whose files its members keep beside their own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tenants: BTreeMap<TenantId, TenantRelease>,
     /// Its members, planned to not yet removed.
     pub members: BTreeSet<MemberId>,
     /// When serving members were taken out to go, newest last, at most [`MAX_DRAINS`]: what the budget of S7 counts.
@@ -286,6 +289,17 @@ pub struct ReleaseState {
     pub passed: Vec<CommitId>,
     /// The head of the branch is not followed.
     pub pinned: bool,
+}
+
+/// Which commit of a tenant's repository the members of a cluster should have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantRelease {
+    /// The entry from which on its members know of the repository: what they said before is of another.
+    pub since: u64,
+    /// Raised by each web hook.
+    pub looks: u64,
+    /// What was ordered is accepted at once: each member sees for itself whether it can serve it.
+    pub release: ReleaseState,
 }
 
 /// A commit that a member refused.

@@ -9,7 +9,8 @@ use std::net::IpAddr;
 use cartridge_orchestrator_plan::decide::{ClusterReport, Report};
 use cartridge_orchestrator_plan::observe::Observations;
 use cartridge_orchestrator_plan::world::{Cluster, Member, MemberPhase, Rejected, Role, World};
-use cartridge_protocol::link::{Phase, Refused};
+use cartridge_protocol::link::{Phase, Refused, TenantStatus};
+use cartridge_protocol::tenant::TenantId;
 use cartridge_protocol::{
     ApplicationId, CartridgeType, ClusterId, CommitId, MemberId, Millis, NetworkPartitionId, PartitionId,
     PolicyId,
@@ -92,6 +93,33 @@ pub struct AgentFigures {
     pub staged: Vec<CommitId>,
     /// Commits that it refused.
     pub refused: Vec<Refused>,
+    /// The files of tenants.
+    pub tenants: Vec<TenantFigures>,
+}
+
+/// What an agent says of one tenant's files.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantFigures {
+    /// Whose.
+    pub tenant_id: TenantId,
+    /// The commit whose files are there.
+    pub current: Option<CommitId>,
+    /// The head of the branch as last seen.
+    pub head: Option<CommitId>,
+    /// Commits that it refused.
+    pub refused: Vec<Refused>,
+}
+
+impl TenantFigures {
+    fn of(told: &TenantStatus) -> Self {
+        Self {
+            tenant_id: told.tenant,
+            current: told.current.clone(),
+            head: told.head.clone(),
+            refused: told.refused.clone(),
+        }
+    }
 }
 
 /// One cluster.
@@ -216,6 +244,7 @@ impl Known<'_> {
                 head: o.status.head.clone(),
                 staged: o.status.staged.clone(),
                 refused: o.status.refused.clone(),
+                tenants: o.status.tenants.iter().map(TenantFigures::of).collect(),
             }),
         }
     }

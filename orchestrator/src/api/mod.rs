@@ -22,7 +22,7 @@ mod runtime;
 mod server;
 mod sharing;
 mod show;
-mod sign_ups;
+pub(crate) mod sign_ups;
 mod stream;
 pub mod telling;
 mod tenants;

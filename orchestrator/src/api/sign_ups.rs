@@ -9,9 +9,10 @@ use axum::Json;
 use axum::extract::Path;
 use axum::routing::{delete, get, post};
 use cartridge_orchestrator_plan::blueprint::parse;
+use cartridge_orchestrator_plan::observe::Observations;
 use cartridge_orchestrator_plan::order::Order;
 use cartridge_orchestrator_plan::tenancy::{SignUp, TenantRepository};
-use cartridge_orchestrator_plan::world::World;
+use cartridge_orchestrator_plan::world::{Member, World};
 use cartridge_protocol::ApplicationId;
 use cartridge_protocol::tenant::TenantId;
 use http::{Method, StatusCode};
@@ -33,24 +34,64 @@ pub(super) fn mount(routes: &mut Routes) {
     routes.add(Method::DELETE, of_another, delete(remove_for));
 }
 
-/// Those that the caller may see: all of its applications, and its own for others.
 async fn list(api: Authorized) -> Json<Vec<Value>> {
-    let row = |world: &World, application: &ApplicationId, tenant: TenantId, one: &SignUp| {
-        json!({
-            "application": application,
-            "tenantId": tenant,
-            "tenantDomain": world.domain_of(tenant),
-            "artifactRepositories": repositories(one),
-        })
-    };
-    Json(api.engine.read(|world, _, _| {
-        let mut rows = Vec::new();
-        for application in world.sign_ups.keys() {
-            let all = world.sign_ups_of(application.as_str());
-            rows.extend(all.map(|(tenant, one)| row(world, application, tenant, one)));
+    Json(api.engine.sign_ups())
+}
+
+/// Those sign-ups that `may_see` says, each with what became of its files. It is asked of the whole world: who signed up
+/// sees nothing else of the application.
+pub(crate) fn listed(
+    world: &World,
+    seen: &Observations,
+    may_see: impl Fn(&ApplicationId, TenantId) -> bool,
+) -> Vec<Value> {
+    let mut rows = Vec::new();
+    for application in world.sign_ups.keys() {
+        for (tenant, sign_up) in world.sign_ups_of(application.as_str()) {
+            if !may_see(application, tenant) {
+                continue;
+            }
+            let mut repositories = repositories(sign_up);
+            for (alias, shown) in sign_up.repositories.keys().zip(&mut repositories) {
+                shown["release"] = release(world, seen, (application, alias), tenant);
+            }
+            rows.push(json!({
+                "application": application,
+                "tenantId": tenant,
+                "tenantDomain": world.domain_of(tenant),
+                "artifactRepositories": repositories,
+            }));
         }
-        rows
-    }))
+    }
+    rows
+}
+
+/// Which commit the members of a cartridge should have of a tenant, and how many have it; null: nothing runs.
+fn release(
+    world: &World,
+    seen: &Observations,
+    (application, alias): (&ApplicationId, &str),
+    tenant: TenantId,
+) -> Value {
+    let mut clusters = world.clusters_of(application);
+    let found = clusters.find(|one| one.alias == alias && one.leaving.is_none());
+    let Some((cluster, kept)) = found.and_then(|one| Some((one, one.tenants.get(&tenant)?))) else {
+        return Value::Null;
+    };
+    let commit = kept.release.accepted.as_ref();
+    let serving = || world.members_of(cluster).filter(|member| member.phase.serves());
+    let has = |member: &Member| {
+        let said = seen.members.get(&member.id);
+        let mut told = said.into_iter().flat_map(|said| &said.status.tenants);
+        let of_it = told.find(|one| one.tenant == tenant);
+        commit.is_some() && of_it.is_some_and(|one| one.current.as_ref() == commit)
+    };
+    json!({
+        "commit": commit,
+        "members": serving().count(),
+        "have": serving().filter(|member| has(member)).count(),
+        "rejected": kept.release.rejected,
+    })
 }
 
 async fn one(api: Authorized, Path(id): Path<String>) -> Result<Json<Value>, Failure> {

@@ -378,7 +378,31 @@ fn member_in_service(record: &Record) -> Option<String> {
 fn release(record: &Record) -> Option<String> {
     let short = |commit: &CommitId| commit.short().to_owned();
     Some(match record {
-        Record::RepositoryAnnounced { cluster } => format!("{cluster}: its repository has news"),
+        Record::RepositoryAnnounced {
+            cluster,
+            tenant: None,
+        } => format!("{cluster}: its repository has news"),
+        Record::RepositoryAnnounced {
+            cluster,
+            tenant: Some(tenant),
+        } => format!("{cluster}: the repository of tenant {tenant} has news"),
+        Record::TenantReleaseOrdered {
+            cluster,
+            tenant,
+            commit,
+        } => format!(
+            "{cluster}: release {} of tenant {tenant} is being brought to every member",
+            short(commit)
+        ),
+        Record::TenantReleaseRejected {
+            cluster,
+            tenant,
+            commit,
+            reason,
+        } => format!(
+            "{cluster}: release {} of tenant {tenant} is rejected: {reason}",
+            short(commit)
+        ),
         Record::ReleaseProposed {
             cluster,
             commit,

@@ -17,12 +17,14 @@ use cartridge_protocol::link::{LogLine, Notice};
 use cartridge_protocol::{ApplicationId, MemberId, Millis, Secret};
 use http::StatusCode;
 use http::request::Parts;
+use serde_json::Value;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use super::{Auth, Principal};
 use crate::api::reply::Failure;
+use crate::api::sign_ups::listed;
 use crate::api::telling::{Event, tell};
 use crate::dashboard::Dashboard;
 use crate::engine::{Engine, FromMember, ShareError, StatsReading, SubmitError};
@@ -115,6 +117,17 @@ impl Sight {
                 clusters: own.cloned().collect(),
             };
             look(&world, seen, &report)
+        })
+    }
+
+    /// Sign-ups for applications of the tenant, and its own for those of others, with what became of their files.
+    pub fn sign_ups(&self) -> Vec<Value> {
+        let tenant = self.who.tenant;
+        self.engine.read(|world, seen, _| {
+            listed(world, seen, |application, whose| {
+                let owner = world.owner_of(application.as_str());
+                tenant.is_super() || whose == tenant || owner == Some(tenant)
+            })
         })
     }
 

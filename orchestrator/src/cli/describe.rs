@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use super::client::{Client, Fault, segment};
-use super::get::text;
+use super::get::{sign_ups, text};
 use super::{Kind, Output, show};
 
 /// Carries out `describe`.
@@ -26,6 +26,7 @@ pub async fn describe(client: &Client, kind: Kind, name: &str, output: Output) -
             return Err(Fault::Usage(text.into()));
         }
         Kind::Applications => application(client, name).await?,
+        Kind::SignUps => sign_ups(client, name).await?,
         other => {
             let collection = other.collection().expect("the others have one");
             client.get(&format!("{collection}/{}", segment(name))).await?
@@ -157,7 +158,11 @@ async fn application(client: &Client, name: &str) -> Result<Value, Fault> {
         .filter(|row| row["application"] == name)
         .cloned()
         .collect();
-    Ok(json!({"application": blueprint, "clusters": own, "endpoints": endpoints}))
+    let mut shown = json!({"application": blueprint, "clusters": own, "endpoints": endpoints});
+    if blueprint["multiTenant"] == true {
+        shown["signUps"] = sign_ups(client, name).await?;
+    }
+    Ok(shown)
 }
 
 fn print(found: &Value, output: Output) -> Result<(), Fault> {

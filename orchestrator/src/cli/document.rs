@@ -76,6 +76,22 @@ pub fn read_all(files: &[PathBuf]) -> Result<Vec<Document>, Fault> {
     Ok(documents)
 }
 
+/// Reads the only document of a file, whatever it describes.
+pub fn read_one(file: &Path) -> Result<Value, Fault> {
+    let (name, text) = if file.as_os_str() == "-" {
+        let text = std::io::read_to_string(std::io::Read::take(std::io::stdin(), MAX_FILE_BYTES))?;
+        (Path::new("(standard input)"), text)
+    } else {
+        (file, read_text(file)?)
+    };
+    let fault = |problem: String| Fault::Usage(format!("{}: {problem}", name.display()));
+    let mut found = values(&text).map_err(fault)?;
+    match (found.pop(), found.is_empty()) {
+        (Some(one), true) => Ok(one),
+        _ => Err(fault("exactly one document is read here".to_owned())),
+    }
+}
+
 /// What needs nothing comes first.
 fn rank(kind: Kind) -> u8 {
     match kind {

@@ -44,6 +44,7 @@ async fn fetch(client: &Client, options: &GetOptions) -> Result<Value, Fault> {
         }
         (Kind::Policies, name) => policies(client, name.as_deref()).await,
         (Kind::Users, Some(name)) => user(client, name).await,
+        (Kind::SignUps, Some(name)) => sign_ups(client, name).await,
         (kind, Some(name)) => {
             client
                 .get(&format!("{}/{}", collection(kind), segment(name)))
@@ -65,6 +66,15 @@ async fn user(client: &Client, name: &str) -> Result<Value, Fault> {
     let mut users = all.as_array().into_iter().flatten();
     let found = users.find(|user| user["userName"] == *name).cloned();
     found.ok_or_else(|| Fault::NotFound(format!("no user is called {name:?}")))
+}
+
+/// Who signed up for an application; the API lists all.
+pub(super) async fn sign_ups(client: &Client, application: &str) -> Result<Value, Fault> {
+    let mut all = client.get(collection(Kind::SignUps)).await?;
+    if let Some(rows) = all.as_array_mut() {
+        rows.retain(|row| row["application"] == *application);
+    }
+    Ok(all)
 }
 
 fn collection(kind: Kind) -> &'static str {
@@ -190,6 +200,12 @@ const TENANT: &[Column] = &[
     words("SINCE", 2),
     words("EMAIL", 1),
 ];
+const SIGN_UP: &[Column] = &[
+    words("APPLICATION", 0),
+    words("TENANT", 0),
+    figures("NUMBER", 1),
+    words("FILES", 0),
+];
 const USER: &[Column] = &[words("USER", 0), words("ROLE", 0)];
 const POLICY: &[Column] = &[words("POLICY", 0), words("KIND", 0)];
 const NETWORK: &[Column] = &[
@@ -216,6 +232,7 @@ fn table_of(kind: Kind) -> (&'static [Column], Cells) {
         Kind::ApplicationPolicies => (APPLICATION_POLICY, application_policy),
         Kind::NetworkPartitions => (NETWORK, network),
         Kind::Tenants => (TENANT, tenant),
+        Kind::SignUps => (SIGN_UP, sign_up),
         Kind::Users => (USER, |row| vec![text(&row["userName"]), text(&row["role"])]),
     }
 }
@@ -294,6 +311,34 @@ fn endpoint(row: &Value) -> Vec<String> {
         text(&row["cluster"]),
         text(&row["members"]),
         text(&row["networkPartition"]),
+    ]
+}
+
+/// Of each cartridge with files of the tenant: which commit, and how many members have it.
+fn sign_up(row: &Value) -> Vec<String> {
+    let files = |one: &Value| {
+        let release = &one["release"];
+        let commit = match short(&release["commit"]) {
+            commit if commit.is_empty() => "no commit".to_owned(),
+            commit => commit,
+        };
+        let rejected = release["rejected"].as_array().is_some_and(|all| !all.is_empty());
+        let note = if rejected { ", a later one rejected" } else { "" };
+        match release {
+            Value::Null => format!("{}: not running", text(&one["alias"])),
+            release => format!(
+                "{}: {commit} in {} of {} members{note}",
+                text(&one["alias"]),
+                text(&release["have"]),
+                text(&release["members"])
+            ),
+        }
+    };
+    vec![
+        text(&row["application"]),
+        text(&row["tenantDomain"]),
+        text(&row["tenantId"]),
+        names(&row["artifactRepositories"], files),
     ]
 }
 

@@ -46,6 +46,9 @@ pub enum Kind {
     /// Who has applications of their own here
     #[value(name = "tenants", alias = "tenant")]
     Tenants,
+    /// Which tenants signed up for which applications
+    #[value(name = "signups", alias = "signup", alias = "sign-ups", alias = "sign-up")]
+    SignUps,
     /// Users of your tenant
     #[value(name = "users", alias = "user")]
     Users,
@@ -66,6 +69,7 @@ impl Kind {
             Self::NetworkPartitions => Some("networkPartitions"),
             Self::Tenants => Some("tenants"),
             Self::Users => Some("users"),
+            Self::SignUps => Some("signups"),
             Self::Endpoints | Self::Metadata | Self::Policies => None,
         }
     }
@@ -80,6 +84,7 @@ impl Kind {
             Self::CartridgeGroups => "name",
             Self::Tenants => "tenantDomain",
             Self::Users => "userName",
+            Self::SignUps => "application",
             _ => "id",
         }
     }

@@ -195,6 +195,32 @@ field is deployed under that policy.")]
         /// Its name
         name: String,
     },
+    /// Sign your tenant up for an application that several tenants share, with repositories of its own
+    #[command(after_help = "Examples:
+  cartridge sign-up shop -f application-signup.json
+  cartridge sign-up shop -f application-signup.json --tenant one.example
+
+The file is JSON or YAML: artifactRepositories, each with the alias of a cartridge
+of the application and a repoUrl (docs/blueprint.md).")]
+    SignUp {
+        /// For which application
+        application: String,
+        /// File with the repositories, or - (standard input)
+        #[arg(long, short, value_name = "FILE|-")]
+        file: PathBuf,
+        /// Another tenant, by its domain; for users of the super tenant
+        #[arg(long, value_name = "DOMAIN")]
+        tenant: Option<String>,
+    },
+    /// End the sign-up of your tenant: its files go
+    #[command(after_help = "Example:\n  cartridge sign-off shop")]
+    SignOff {
+        /// For which application
+        application: String,
+        /// Another tenant, by its domain; for users of the super tenant
+        #[arg(long, value_name = "DOMAIN")]
+        tenant: Option<String>,
+    },
     /// Stop all automation: nothing is started, stopped or replaced until `resume`
     #[command(after_help = "Example:\n  cartridge pause --reason 'network maintenance'")]
     Pause {

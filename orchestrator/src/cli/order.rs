@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::client::{Client, Fault, segment};
-use super::{Command, DeployOptions, Kind, show};
+use super::{Command, DeployOptions, Kind, document, show};
 
 /// The size of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,9 +57,26 @@ fn request(command: Command) -> Result<(Method, String, Option<Value>), Fault> {
         Command::Drain { member } => post(format!("members/{}/drain", segment(&member)), None),
         Command::Pause { reason } => post("pause".into(), Some(json!({"reason": reason}))),
         Command::Resume => post("resume".into(), None),
+        Command::SignUp {
+            application,
+            file,
+            tenant,
+        } => post(
+            sign_up_path(&application, tenant.as_deref()),
+            Some(document::read_one(&file)?),
+        ),
+        Command::SignOff { application, tenant } => {
+            let path = sign_up_path(&application, tenant.as_deref());
+            Ok((Method::DELETE, path, None))
+        }
         Command::Delete { kind, name } => delete(kind, &name),
         _ => Err(Fault::Usage("this command orders nothing".into())),
     }
+}
+
+fn sign_up_path(application: &str, tenant: Option<&str>) -> String {
+    let own = format!("applications/{}/signup", segment(application));
+    tenant.map_or(own.clone(), |domain| format!("{own}/{}", segment(domain)))
 }
 
 fn deploy(options: &DeployOptions) -> Result<(Method, String, Option<Value>), Fault> {
@@ -96,6 +113,7 @@ fn delete(kind: Kind, name: &str) -> Result<(Method, String, Option<Value>), Fau
                 "tenants are not removed; `PUT /api/tenants/deactivate/NAME` refuses their users".into(),
             ));
         }
+        Kind::SignUps => return Err(Fault::Usage("sign-ups end with `cartridge sign-off`".into())),
         Kind::Clusters => return Err(Fault::Usage("clusters go with `cartridge undeploy`".into())),
         Kind::Endpoints => return Err(Fault::Usage("endpoints go with `cartridge undeploy`".into())),
         other => other.collection().ok_or_else(|| {

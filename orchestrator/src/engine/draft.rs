@@ -133,7 +133,9 @@ pub(crate) fn touched(world: &World, before: &World, record: &Record) -> Touched
         | Record::PartChanged { cluster, .. }
         | Record::ClusterSizeOrdered { cluster, .. }
         | Record::MemberPlanned { cluster, .. }
-        | Record::RepositoryAnnounced { cluster }
+        | Record::RepositoryAnnounced { cluster, .. }
+        | Record::TenantReleaseOrdered { cluster, .. }
+        | Record::TenantReleaseRejected { cluster, .. }
         | Record::ReleaseProposed { cluster, .. }
         | Record::ReleaseAccepted { cluster, .. }
         | Record::ReleaseRejected { cluster, .. }

@@ -9,7 +9,7 @@ use cartridge_orchestrator_plan::desired::{PUBLISH_INTERVAL_MS, SAMPLE_INTERVAL_
 use cartridge_orchestrator_plan::record::{Entry, Record};
 use cartridge_orchestrator_plan::world::{Role, World, member_of};
 use cartridge_protocol::link::Desired;
-use cartridge_protocol::{ApplicationId, MemberId};
+use cartridge_protocol::{ApplicationId, ClusterId, MemberId, Secret};
 use tokio::sync::watch;
 
 use super::draft::{Touched, touched};
@@ -154,14 +154,23 @@ impl Shared {
                 .sealed
                 .get(&cluster.application)
                 .and_then(|by| by.get(&cluster.alias));
-            if let Some(sealed) = sealed.filter(|sealed| !sealed.is_empty()) {
-                match self.identity.unseal(sealed) {
-                    Ok(password) => artifacts.password = Some(password),
-                    Err(e) => tracing::error!(cluster = %cluster.id, "{e}"),
-                }
-            }
+            artifacts.password = sealed.and_then(|sealed| self.opened(&cluster.id, sealed));
+        }
+        for told in &mut wanted.tenants {
+            let cluster = world.clusters.get(&world.members.get(member)?.cluster)?;
+            let one = world.repository_of(cluster, told.tenant);
+            told.artifacts.password = one.and_then(|one| self.opened(&cluster.id, &one.sealed));
         }
         Some(wanted)
+    }
+
+    /// The password of a repository; None: it has none.
+    fn opened(&self, cluster: &ClusterId, sealed: &str) -> Option<Secret> {
+        if sealed.is_empty() {
+            return None;
+        }
+        let password = self.identity.unseal(sealed);
+        password.inspect_err(|e| tracing::error!(%cluster, "{e}")).ok()
     }
 
     /// Tells those whose orders these entries may have changed; `old` is the world before them.
@@ -260,6 +269,14 @@ fn concerned(
                 if now.map(|c| c.told) != old.clusters.get(cluster).map(|c| c.told) {
                     members.extend(now.into_iter().flat_map(|c| c.members.iter().cloned()));
                 }
+            }
+            // A tenant's push is told to those who keep its files.
+            (
+                Record::TenantReleaseOrdered { cluster, .. } | Record::TenantReleaseRejected { cluster, .. },
+                None,
+            ) => {
+                let cluster = world.clusters.get(cluster);
+                members.extend(cluster.into_iter().flat_map(|c| c.members.iter().cloned()));
             }
             _ => _ = whole.insert(application),
         }

@@ -127,7 +127,10 @@ fn retreat<'a>(draft: &'a Draft<'_>, cluster: &'a Cluster) -> Option<&'a CommitI
 }
 
 /// `heads`: what members report, the newest report last.
-fn next_head<'a>(release: &ReleaseState, heads: &[(Millis, &'a CommitId)]) -> Option<&'a CommitId> {
+pub(super) fn next_head<'a>(
+    release: &ReleaseState,
+    heads: &[(Millis, &'a CommitId)],
+) -> Option<&'a CommitId> {
     let standing = |commit: &CommitId| {
         release.accepted.as_ref() == Some(commit)
             || release.proposed.as_ref() == Some(commit)

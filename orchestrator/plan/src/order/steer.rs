@@ -6,6 +6,7 @@ use cartridge_protocol::tenant::TenantId;
 use cartridge_protocol::{ClusterId, CommitId, MemberId};
 
 use super::{Code, Refusal};
+use crate::blueprint::Repository;
 use crate::record::Record;
 use crate::world::{ApplicationStatus, Cluster, MemberPhase, Role, World};
 
@@ -170,18 +171,24 @@ pub(super) fn drain(world: &World, id: MemberId, by: &str) -> Answer {
 
 pub(super) fn announce(world: &World, tenant: TenantId, repo_url: &str) -> Answer {
     let wanted = same_repository(repo_url);
-    let own = |cluster: &&Cluster| {
-        tenant.is_super() || world.owner_of(cluster.application.as_str()) == Some(tenant)
-    };
-    let clusters = world.clusters.values().filter(own).filter(|cluster| {
-        let repository = cluster.repository.as_ref();
-        repository.is_some_and(|repository| same_repository(&repository.repo_url) == wanted)
-    });
-    let records: Vec<Record> = clusters
-        .map(|cluster| Record::RepositoryAnnounced {
+    let is_it = |repository: &Repository| same_repository(&repository.repo_url) == wanted;
+    let mut records = Vec::new();
+    for cluster in world.clusters.values() {
+        let announced = |whose| Record::RepositoryAnnounced {
             cluster: cluster.id.clone(),
-        })
-        .collect();
+            tenant: whose,
+        };
+        let application = cluster.application.as_str();
+        let own = tenant.is_super() || world.owner_of(application) == Some(tenant);
+        let repository = cluster.repository.as_ref().filter(|_| own);
+        records.extend(repository.filter(|one| is_it(one)).map(|_| announced(None)));
+        for whose in cluster.tenants.keys() {
+            let mine = tenant.is_super() || *whose == tenant;
+            let repository = world.repository_of(cluster, *whose).filter(|_| mine);
+            let told = repository.filter(|one| is_it(&one.repository));
+            records.extend(told.map(|_| announced(Some(*whose))));
+        }
+    }
     if records.is_empty() {
         let shown: String = wanted.chars().take(200).collect();
         let message = format!("repoUrl: no deployed cartridge has the repository {shown:?}");

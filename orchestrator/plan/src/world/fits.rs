@@ -107,7 +107,7 @@ impl World {
             Record::ClusterRetired { cluster } => self.retires(cluster),
             Record::ClusterSizeOrdered { cluster, .. }
             | Record::ClusterRenewed { cluster, .. }
-            | Record::RepositoryAnnounced { cluster }
+            | Record::RepositoryAnnounced { cluster, .. }
             | Record::ReleaseProposed { cluster, .. }
             | Record::ReleaseUnpinned { cluster, .. } => self.known_cluster(cluster).map(|_| ()),
             Record::ReleaseAccepted { cluster, commit } | Record::ReleaseRejected { cluster, commit, .. } => {
@@ -121,6 +121,9 @@ impl World {
                 })
             }
             Record::SignUpAdded { .. } | Record::SignUpRemoved { .. } => self.sign_up_fits(record),
+            Record::TenantReleaseOrdered { .. } | Record::TenantReleaseRejected { .. } => {
+                self.tenant_release_fits(record)
+            }
             other => self.tenancy_fits(other),
         }
     }

@@ -88,6 +88,9 @@ impl World {
             Record::TenantPut(_) | Record::TenantActivated { .. } | Record::TenantDeactivated { .. } => {
                 self.change_tenant(record);
             }
+            Record::TenantReleaseOrdered { .. } | Record::TenantReleaseRejected { .. } => {
+                self.change_tenant_release(record);
+            }
             Record::SignUpAdded { .. } | Record::SignUpRemoved { .. } => self.change_sign_up(record),
             Record::ApplicationPut(_)
             | Record::RepositorySecretSealed { .. }
@@ -320,7 +323,8 @@ impl World {
                     instance.since = now;
                     // Whether a cluster is stopped is in the topology.
                     cluster.revision = revision;
-                    if cluster.repository.is_some() && cluster.sharing() != sharing {
+                    let has_files = cluster.repository.is_some() || !cluster.tenants.is_empty();
+                    if has_files && cluster.sharing() != sharing {
                         cluster.told = revision;
                     }
                 }
@@ -330,9 +334,16 @@ impl World {
                     cluster.ordered_size = *size;
                 }
             }
-            Record::RepositoryAnnounced { cluster } => {
+            Record::RepositoryAnnounced { cluster, tenant } => {
                 if let Some(cluster) = self.clusters.get_mut(cluster) {
-                    cluster.looks += 1;
+                    match tenant {
+                        None => cluster.looks += 1,
+                        Some(tenant) => {
+                            if let Some(kept) = cluster.tenants.get_mut(tenant) {
+                                kept.looks += 1;
+                            }
+                        }
+                    }
                     cluster.told = revision;
                 }
             }

@@ -60,6 +60,7 @@ impl World {
             cluster.revision = revision;
             cluster.told = revision;
         }
+        self.describe_tenants(application);
     }
 
     /// A network partition comes into use, or what is to be there changes: every cluster that may go there gets an
@@ -169,6 +170,7 @@ fn blank(
         ordered_size: None,
         release: ReleaseState::default(),
         looks: 0,
+        tenants: BTreeMap::new(),
         members: BTreeSet::new(),
         drains: VecDeque::new(),
         revision: 0,

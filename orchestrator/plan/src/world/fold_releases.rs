@@ -52,15 +52,34 @@ impl ReleaseState {
             }
             Record::ReleaseRejected { commit, reason, .. } => {
                 self.proposed = None;
-                self.rejected.push(Rejected {
+                self.reject(Rejected {
                     commit: commit.clone(),
                     reason: reason.clone(),
                 });
-                let surplus = self.rejected.len().saturating_sub(MAX_COMMITS);
-                self.rejected.drain(..surplus);
             }
             _ => self.pinned = false,
         }
+    }
+
+    /// Accepted as soon as it is ordered.
+    pub(super) fn order(&mut self, commit: &CommitId) {
+        let before = self.accepted.replace(commit.clone());
+        if let Some(before) = before.filter(|before| before != commit) {
+            self.pass(before.clone());
+            self.previous = Some(before);
+        }
+    }
+
+    /// What was accepted is rejected after all: back to what was accepted before.
+    pub(super) fn go_back(&mut self, rejected: Rejected) {
+        self.accepted = self.previous.take();
+        self.reject(rejected);
+    }
+
+    fn reject(&mut self, rejected: Rejected) {
+        self.rejected.push(rejected);
+        let surplus = self.rejected.len().saturating_sub(MAX_COMMITS);
+        self.rejected.drain(..surplus);
     }
 
     fn pass(&mut self, commit: CommitId) {

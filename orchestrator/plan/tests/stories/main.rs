@@ -20,6 +20,7 @@ mod releases;
 mod rumours;
 mod size;
 mod starts;
+mod tenants;
 mod updates;
 
 use cartridge_orchestrator_plan::record::Record;

@@ -242,6 +242,9 @@ fn applications() -> Named {
         ("groups?", list(like("ShownGroup"))),
         ("dependencies?", like("ShownDependencies")),
     ]);
+    let files = object([
+        ("commit", or_null(text())), ("members", whole()), ("have", whole()), ("rejected", verdicts()),
+    ]);
     let signed = || with(repository(), [("alias", text()), ("privateRepo", flag())]);
     vec![
         ("ShownApplication", object([
@@ -253,7 +256,7 @@ fn applications() -> Named {
         ("ShownSignUp", object([("artifactRepositories", list(signed()))])),
         ("ListedSignUp", object([
                 ("application", text()), ("tenantId", json!({"type": "integer"})), ("tenantDomain", text()),
-                ("artifactRepositories", list(signed())),
+                ("artifactRepositories", list(with(signed(), [("release", or_null(files))]))),
             ])),
         ("ShownSubscription", object([
                 ("type", text()), ("cartridgeMin", whole()), ("cartridgeMax", whole()), ("subscribableInfo", info),
@@ -277,9 +280,13 @@ fn verdicts() -> Value {
 
 fn member() -> Value {
     let state = ["starting", "active", "suspended", "stopping", "stopped", "failed"];
+    let tenant = object([
+        ("tenantId", json!({"type": "integer"})), ("current", or_null(text())), ("head", or_null(text())),
+        ("refused", verdicts()),
+    ]);
     let agent = object([
         ("phase", object([("state", word(&state)), ("reason?", text())])), ("restarts", whole()),
-        ("head", or_null(text())), ("staged", list(text())), ("refused", verdicts()),
+        ("head", or_null(text())), ("staged", list(text())), ("refused", verdicts()), ("tenants", list(tenant)),
     ]);
     let phase = [
         "planned",
