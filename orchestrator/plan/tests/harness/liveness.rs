@@ -31,11 +31,10 @@ pub fn silence_is_noticed(sim: &Sim) -> Holds {
         return Ok(());
     };
     let silent = |member: &Member, limit| witness.silence(&member.id, sim.now) > limit;
-    for member in world
-        .members
-        .values()
-        .filter(|member| member.phase.serves() && silent(member, LOST))
-    {
+    let lost = witness
+        .silent(sim.now, LOST)
+        .filter_map(|id| world.members.get(id));
+    for member in lost.filter(|member| member.phase.serves()) {
         let Some(cluster) = world.clusters.get(&member.cluster) else {
             continue;
         };

@@ -75,6 +75,13 @@ impl Witness {
         now.since(heard.max(self.began))
     }
 
+    /// Those who spoke once, and not for longer than that.
+    pub fn silent(&self, now: Millis, limit: Millis) -> impl Iterator<Item = &MemberId> {
+        let silent = move |at: Millis| now.since(at.max(self.began)) > limit;
+        let all = self.heard.iter();
+        all.filter(move |(_, (_, at))| silent(*at)).map(|(id, _)| id)
+    }
+
     /// It was heard in this life of the orchestrator, within that time.
     pub fn heard_within(&self, member: &MemberId, now: Millis, time: Millis) -> bool {
         let heard = self.heard.get(member);
