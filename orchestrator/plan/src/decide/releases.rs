@@ -14,14 +14,22 @@ use super::rollout;
 use crate::record::Record;
 use crate::world::{Cluster, Member, MemberPhase, ReleaseState};
 
+type Step = fn(&Draft<'_>, &Cluster) -> Vec<Record>;
+
 /// Decides.
 pub(super) fn decide(draft: &mut Draft<'_>, application: &ApplicationId) {
     if draft.world().is_undeploying(application) {
         return;
     }
     for id in draft.cluster_ids(application) {
-        for step in [reject, propose, rollout::finish, accept, rollout::begin] {
-            let has_files = |cluster: &&Cluster| cluster.repository.is_some() && cluster.leaving.is_none();
+        // Who leaves gets no other files, but whoever is under way arrives, or is given up.
+        let leaves = |cluster: &Cluster| cluster.leaving.is_some();
+        let steps: &[Step] = match draft.world().clusters.get(&id) {
+            Some(cluster) if leaves(cluster) => &[rollout::finish],
+            _ => &[reject, propose, rollout::finish, accept, rollout::begin],
+        };
+        for step in steps {
+            let has_files = |cluster: &&Cluster| cluster.repository.is_some();
             let Some(cluster) = draft.world().clusters.get(&id).filter(has_files) else {
                 break;
             };

@@ -42,7 +42,8 @@ pub(super) fn decide(draft: &mut Draft<'_>, application: &ApplicationId) {
 fn trim(draft: &mut Draft<'_>, id: &ClusterId, np: &NetworkPartitionId, part: &Share) {
     let world = draft.world();
     let cluster = world.clusters.get(id);
-    if cluster.is_some_and(|cluster| renewing::outdated(world, cluster, np).next().is_some()) {
+    let own = |member: &Member| member.group_instance == part.number;
+    if cluster.is_some_and(|cluster| renewing::outdated(world, cluster, np).any(own)) {
         return; // those go first, and not before others stand
     }
     while let Some(member) = surplus(draft, id, np, part) {

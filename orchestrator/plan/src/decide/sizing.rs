@@ -149,10 +149,12 @@ fn ask(draft: &Draft<'_>, cluster: &Cluster, policy: &AutoscalingPolicy, layout:
             heard: said.heard,
         }));
     }
+    // Balancers that stand in front of others only never tell of it.
+    let balanced = world.is_balanced(&cluster.id);
     let readings: Vec<_> = cluster
         .instances
         .keys()
-        .filter(|np| world.balancer_lives(&cluster.application, np))
+        .filter(|np| balanced && world.balancer_lives(&cluster.application, np))
         .map(|np| draft.seen.clusters.get(&(cluster.id.clone(), np.clone())))
         .collect();
     let fresh = |heard: Millis| draft.now.since(heard) <= BALANCER_FRESH;

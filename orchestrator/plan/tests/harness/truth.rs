@@ -76,7 +76,8 @@ pub fn check(sim: &Sim) -> Holds {
     for (_, check) in EACH_SECOND {
         check(sim)?;
     }
-    if sim.now >= sim.down && (sim.now.0 / 1000).is_multiple_of(10) {
+    // Who died in this second has not decided yet.
+    if sim.now > sim.down && (sim.now.0 / 1000).is_multiple_of(10) {
         for (_, check) in ONCE_IN_A_WHILE {
             check(sim)?;
         }

@@ -34,6 +34,8 @@ pub struct Witness {
     /// The newest word of each, and when it came.
     heard: BTreeMap<MemberId, (u64, Millis)>,
     began: Millis,
+    /// When the end of a member was confirmed last.
+    confirmed: Option<Millis>,
     paused: bool,
     /// Commits that were rejected and not ordered since.
     rejected: BTreeSet<(ClusterId, CommitId)>,
@@ -293,11 +295,12 @@ impl Witness {
     }
 
     /// S8 (a full grace period after the start), S9.
-    fn loss(&self, world: &World, id: &MemberId, reason: &str, now: Millis) -> Holds {
+    fn loss(&mut self, world: &World, id: &MemberId, reason: &str, now: Millis) -> Holds {
         let Some((_, cluster)) = found(world, id) else {
             return Ok(());
         };
         if !reason.starts_with("it was not heard") {
+            self.confirmed = Some(now);
             return Ok(());
         }
         demand(now.since(self.began) > GRACE, "S8 ignorance freezes", || {
@@ -322,7 +325,9 @@ impl Witness {
                 )
             },
         )?;
-        demand(!self.blind(world, now), "S8 ignorance freezes", || {
+        // Of whom the end is told in the same second, others were heard.
+        let blind = self.blind(world, now) && self.confirmed != Some(now);
+        demand(!blind, "S8 ignorance freezes", || {
             format!("{id} is replaced, and nobody at all is heard")
         })
     }

@@ -473,6 +473,55 @@ fn the_plan_is_told_before_it_is_carried_out() {
     assert!(outlook(&world, &world).is_empty());
 }
 
+#[test]
+fn what_has_no_balancer_is_not_held_up_by_readings_that_never_come() {
+    let shape = Shape {
+        load_average: Some(50.0),
+        ..shape()
+    };
+    let mut sim = Sim::new(&shape, 1);
+    let mut java = other_cartridge("java");
+    java.port_mapping[0].proxy_port = 0;
+    sim.order(Record::CartridgePut(Box::new(java)));
+    let mut application = of(&["web", "job"], &[]);
+    application.cartridges[1].cartridge_type = CartridgeType::new("java").unwrap();
+    put(&mut sim, &application);
+    settle(&mut sim, &application);
+    sim.seconds(40);
+    let rows = &sim.orchestrator.last.report.clusters;
+    let job = rows
+        .iter()
+        .find(|row| row.cluster.as_str() == "shop.job.java.domain");
+    assert_eq!(job.map(|row| &row.frozen), Some(&None));
+}
+
+#[test]
+fn who_is_under_way_to_a_commit_arrives_although_its_cluster_leaves() {
+    let shape = Shape {
+        repository: true,
+        min: 2,
+        ..shape()
+    };
+    let mut sim = Sim::new(&shape, 1);
+    sim.until("two stand", 120, |sim| sim.active() == 2 && balancers(sim) == 1);
+    sim.push_commit(false);
+    let updating = |sim: &Sim| {
+        let mut all = sim.orchestrator.world.members.values();
+        all.any(|member| matches!(member.phase, MemberPhase::Updating { .. }))
+    };
+    sim.until("one is under way", 60, updating);
+    // Nobody comes in its place.
+    sim.faults.provisioner.fails = 1000;
+    let mut after = fixture::application(&shape);
+    after.cartridges[0].cartridge_type = CartridgeType::new("java").unwrap();
+    put(&mut sim, &after);
+    for _ in 0..60 {
+        sim.second();
+        truth::holds(&sim);
+    }
+    assert_eq!((updating(&sim), sim.active()), (false, 2), "{}", sim.picture());
+}
+
 /// Any blueprint of a small family: three cartridges at the top level, two groups, one in the other or not at all.
 fn any(chance: &mut Chance) -> Application {
     let mut top: Vec<&str> = ["db", "web", "mem"]
