@@ -120,10 +120,6 @@ impl World {
                     format!("{} is not proposed", commit.short())
                 })
             }
-            Record::SignUpAdded { .. } | Record::SignUpRemoved { .. } => self.sign_up_fits(record),
-            Record::TenantReleaseOrdered { .. } | Record::TenantReleaseRejected { .. } => {
-                self.tenant_release_fits(record)
-            }
             other => self.tenancy_fits(other),
         }
     }

@@ -334,19 +334,7 @@ impl World {
                     cluster.ordered_size = *size;
                 }
             }
-            Record::RepositoryAnnounced { cluster, tenant } => {
-                if let Some(cluster) = self.clusters.get_mut(cluster) {
-                    match tenant {
-                        None => cluster.looks += 1,
-                        Some(tenant) => {
-                            if let Some(kept) = cluster.tenants.get_mut(tenant) {
-                                kept.looks += 1;
-                            }
-                        }
-                    }
-                    cluster.told = revision;
-                }
-            }
+            Record::RepositoryAnnounced { cluster, tenant } => self.announce(cluster, *tenant),
             other => unreachable!("no cluster record: {other:?}"),
         }
     }

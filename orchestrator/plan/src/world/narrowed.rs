@@ -3,11 +3,9 @@
 //!
 //! This file refuses to know what is shown.
 
-use std::collections::BTreeMap;
-
 use cartridge_protocol::tenant::TenantId;
 
-use super::{Shared, World};
+use super::World;
 
 impl World {
     /// What a tenant may see of it. The super tenant sees all: it owns the machines.
@@ -31,7 +29,7 @@ impl World {
             values,
             tenants,
             tenants_changed,
-            sign_ups,
+            sign_ups: _,
             former,
             retired: _,
             departed: _,
@@ -49,15 +47,7 @@ impl World {
         values.retain(|application, _| applications.contains_key(application));
         let mut tenants = tenants.clone();
         tenants.retain(|id, _| *id == tenant);
-        let mut narrow = Shared::default();
-        for (application, all) in sign_ups.iter() {
-            let known = applications.contains_key(application);
-            let own = all.iter().filter(|(id, _)| known || **id == tenant);
-            let own: BTreeMap<_, _> = own.map(|(id, one)| (*id, one.clone())).collect();
-            if !own.is_empty() {
-                narrow.insert(application.clone(), own);
-            }
-        }
+        let sign_ups = self.sign_ups_seen(tenant, &applications);
         let mut former = former.clone();
         former.retain(|_, owner| *owner == tenant);
         Self {
@@ -79,7 +69,7 @@ impl World {
             values,
             tenants,
             tenants_changed: *tenants_changed,
-            sign_ups: narrow,
+            sign_ups,
             former,
             retired: Default::default(),
             departed: Default::default(),

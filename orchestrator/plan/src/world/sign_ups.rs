@@ -3,11 +3,13 @@
 //!
 //! This file refuses to know who may sign up, why a commit is ordered, and where files appear.
 
-use cartridge_protocol::ApplicationId;
+use std::collections::BTreeMap;
+
 use cartridge_protocol::tenant::TenantId;
+use cartridge_protocol::{ApplicationId, ClusterId};
 
 use super::fits::demand;
-use super::{Cluster, Rejected, ReleaseState, Role, TenantRelease, World};
+use super::{ApplicationState, Cluster, Rejected, ReleaseState, Role, Shared, TenantRelease, World};
 use crate::record::Record;
 use crate::tenancy::{SignUp, TenantRepository};
 
@@ -61,7 +63,7 @@ impl World {
                     format!("tenant {tenant} has not signed up for {application}")
                 })
             }
-            _ => Ok(()),
+            other => self.tenant_release_fits(other),
         }
     }
 
@@ -101,6 +103,38 @@ impl World {
         self.describe_tenants(application);
     }
 
+    /// The sign-ups that a tenant may see: all for its applications, and its own for others.
+    pub(super) fn sign_ups_seen(
+        &self,
+        tenant: TenantId,
+        applications: &Shared<ApplicationId, ApplicationState>,
+    ) -> Shared<ApplicationId, BTreeMap<TenantId, SignUp>> {
+        let mut seen = Shared::default();
+        for (application, all) in self.sign_ups.iter() {
+            let known = applications.contains_key(application);
+            let told = all.iter().filter(|(whose, _)| known || **whose == tenant);
+            let told: BTreeMap<_, _> = told.map(|(whose, one)| (*whose, one.clone())).collect();
+            if !told.is_empty() {
+                seen.insert(application.clone(), told);
+            }
+        }
+        seen
+    }
+
+    /// A repository has news: the cluster's own, or a tenant's.
+    pub(super) fn announce(&mut self, cluster: &ClusterId, tenant: Option<TenantId>) {
+        let revision = self.seq;
+        let Some(cluster) = self.clusters.get_mut(cluster) else {
+            return;
+        };
+        let looks = match tenant {
+            None => Some(&mut cluster.looks),
+            Some(tenant) => cluster.tenants.get_mut(&tenant).map(|kept| &mut kept.looks),
+        };
+        looks.into_iter().for_each(|looks| *looks += 1);
+        cluster.told = revision;
+    }
+
     /// Brings the tenants of the clusters of an application in line with who signed up. What is known of those that
     /// stay, stays.
     pub(super) fn describe_tenants(&mut self, application: &ApplicationId) {
@@ -128,7 +162,7 @@ impl World {
         });
     }
 
-    pub(super) fn tenant_release_fits(&self, record: &Record) -> Result<(), String> {
+    fn tenant_release_fits(&self, record: &Record) -> Result<(), String> {
         let (cluster, tenant) = match record {
             Record::TenantReleaseOrdered { cluster, tenant, .. }
             | Record::TenantReleaseRejected { cluster, tenant, .. } => (cluster, tenant),

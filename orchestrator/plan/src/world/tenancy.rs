@@ -88,7 +88,7 @@ impl World {
                     format!("there is no tenant {tenant}")
                 })
             }
-            _ => Ok(()),
+            other => self.sign_up_fits(other),
         }
     }
 

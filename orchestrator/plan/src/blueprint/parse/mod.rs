@@ -32,7 +32,7 @@ use serde_json::Value;
 
 use super::{
     Application, ApplicationPolicy, AutoscalingPolicy, Cartridge, CartridgeGroup, DeploymentPolicy,
-    KubernetesCluster, KubernetesHost, NetworkPartition, Repository,
+    KubernetesCluster, KubernetesHost, NetworkPartition,
 };
 use crate::tenancy::TenantDocument;
 pub use dependencies::not_there;
@@ -94,7 +94,7 @@ pub fn tenant(document: &Value) -> Result<(TenantDocument, Option<Secret>), Faul
 }
 
 /// Reads what a tenant signs up with: repositories by the alias of the cartridge; their passwords come apart from them.
-pub fn sign_up(document: &Value) -> Result<(BTreeMap<String, Repository>, BTreeMap<String, Secret>), Faults> {
+pub fn sign_up(document: &Value) -> Result<sign_up::Read, Faults> {
     whole(document, sign_up::FIELDS, sign_up::read)
 }
 
