@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 
 use cartridge_protocol::surroundings::{
-    MAX_PEERS, MAX_PROPERTIES, MAX_PROPERTY_BYTES, MAX_TENANTS, Neighbours, Peer, PeerPhase, SignUp,
-    Surroundings, Tenant,
+    DomainMapping, MAX_PEERS, MAX_PROPERTIES, MAX_PROPERTY_BYTES, MAX_TENANTS, Neighbours, Peer, PeerPhase,
+    SignUp, Surroundings, Tenant,
 };
-use cartridge_protocol::{ApplicationId, MemberId};
+use cartridge_protocol::{ApplicationId, DomainName, MemberId};
 
 use crate::world::{Cluster, Member, MemberPhase, Role, World};
 
@@ -52,7 +52,7 @@ pub fn surroundings(world: &World, member: &MemberId) -> Option<Surroundings> {
         member_properties: BTreeMap::new(),
         tenants: shared.then(|| tenants(world)),
         sign_ups: shared.then(|| sign_ups(world, &own.application)),
-        domain_mappings: None,
+        domain_mappings: Some(domain_mappings(world, &own.application)),
     })
 }
 
@@ -70,6 +70,22 @@ fn sign_ups(world: &World, application: &ApplicationId) -> Vec<SignUp> {
         tenant_id: tenant.get(),
     });
     told.take(MAX_TENANTS).collect()
+}
+
+/// Those that lead to a cluster that is there.
+fn domain_mappings(world: &World, application: &ApplicationId) -> Vec<DomainMapping> {
+    let told = |(domain, mapping): (&DomainName, &crate::tenancy::DomainMapping)| {
+        let cluster = world.led_to(application, mapping)?;
+        Some(DomainMapping {
+            tenant_id: mapping.tenant.get(),
+            service_name: cluster.cartridge.clone(),
+            cluster_id: cluster.id.clone(),
+            domain_name: domain.as_str().to_owned(),
+            context_path: mapping.path.as_ref().map(|path| path.as_str().to_owned()),
+        })
+    };
+    let all = world.domains_of(application.as_str());
+    all.filter_map(told).collect()
 }
 
 fn neighbours(cluster: &Cluster, members: Vec<Peer>) -> Neighbours {

@@ -6,7 +6,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use cartridge_protocol::link::{Desired, DesiredArtifacts, MAX_TENANT_REPOSITORIES, Run, TenantArtifacts};
 use cartridge_protocol::tenant::TenantId;
-use cartridge_protocol::topology::{Endpoint, EndpointState, Listener, Topology, TopologyCluster};
+use cartridge_protocol::topology::{
+    Endpoint, EndpointState, Listener, MappedHost, Topology, TopologyCluster,
+};
 use cartridge_protocol::{ApplicationId, ClusterId, MemberId, NetworkPartitionId};
 use serde::Serialize;
 
@@ -155,11 +157,22 @@ fn row(world: &World, cluster: &Cluster, np: &NetworkPartitionId) -> TopologyClu
     TopologyCluster {
         cluster: cluster.id.clone(),
         hosts: cluster.hosts.clone(),
-        mapped: Vec::new(),
+        mapped: mapped(world, cluster),
         listeners: listeners(world, cluster),
         endpoints: endpoints_in(world, cluster, np),
         stopped: !wanted || world.is_undeploying(&cluster.application) || has_left(world, cluster, np),
     }
+}
+
+/// The domains that lead to a cluster; of two with one alias, the balancer sees first who is to have them.
+fn mapped(world: &World, cluster: &Cluster) -> Vec<MappedHost> {
+    let all = world.domains_of(cluster.application.as_str());
+    all.filter(|(_, mapping)| mapping.alias == cluster.alias)
+        .map(|(host, mapping)| MappedHost {
+            host: host.clone(),
+            path: mapping.path.clone(),
+        })
+        .collect()
 }
 
 /// Its application does not name it any more, and it takes no further requests.

@@ -6,6 +6,7 @@ mod application;
 mod belongs;
 mod definitions;
 mod deploy;
+mod domains;
 mod kubernetes;
 mod outlook;
 mod put;
@@ -20,7 +21,7 @@ use std::collections::BTreeMap;
 
 use cartridge_protocol::tenant::TenantId;
 use cartridge_protocol::{
-    ApplicationId, CartridgeType, ClusterId, CommitId, GroupName, KubernetesClusterId, MemberId,
+    ApplicationId, CartridgeType, ClusterId, CommitId, DomainName, GroupName, KubernetesClusterId, MemberId,
     NetworkPartitionId, PolicyId, TenantDomain, ValueKey,
 };
 
@@ -29,7 +30,7 @@ use crate::blueprint::{
     KubernetesCluster, NetworkPartition,
 };
 use crate::record::Record;
-use crate::tenancy::{TenantDocument, TenantRepository};
+use crate::tenancy::{MappedDomain, TenantDocument, TenantRepository};
 use crate::world::World;
 
 pub use kubernetes::HostChange;
@@ -137,6 +138,24 @@ pub enum Order {
         application: ApplicationId,
         /// Whose.
         tenant: TenantId,
+    },
+    /// Have domains lead into an application for which their tenant signed up; all of them or none.
+    MapDomains {
+        /// Into which.
+        application: ApplicationId,
+        /// Whose they are.
+        tenant: TenantId,
+        /// Which, and where to.
+        domains: Vec<MappedDomain>,
+    },
+    /// Have one lead there no more.
+    UnmapDomain {
+        /// Into which application it leads.
+        application: ApplicationId,
+        /// Who says so: its tenant, or the super tenant for it.
+        tenant: TenantId,
+        /// Which.
+        domain: DomainName,
     },
     /// Fix the size of a cluster, or let the scaler decide again.
     Scale {
@@ -289,6 +308,16 @@ pub fn admit_as(world: &World, tenant: TenantId, order: Order) -> Result<Vec<Rec
             repositories,
         } => sign_ups::add(world, application, tenant, repositories),
         Order::RemoveSignUp { application, tenant } => sign_ups::remove(world, application, tenant),
+        Order::MapDomains {
+            application,
+            tenant,
+            domains,
+        } => domains::map(world, &application, tenant, domains),
+        Order::UnmapDomain {
+            application,
+            tenant,
+            domain,
+        } => domains::unmap(world, application, tenant, domain),
         Order::Scale { cluster, size, by } => steer::scale(world, cluster, size, &by),
         Order::ProposeRelease { cluster, commit, by } => steer::propose(world, cluster, commit, &by),
         Order::Rollback { cluster, by } => steer::roll_back(world, cluster, &by),

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use cartridge_protocol::tenant::TenantId;
 use cartridge_protocol::{
-    ApplicationId, CartridgeType, ClusterId, CommitId, GroupName, KubernetesClusterId, MemberId,
+    ApplicationId, CartridgeType, ClusterId, CommitId, DomainName, GroupName, KubernetesClusterId, MemberId,
     NetworkPartitionId, PartitionId, PolicyId, ValueKey,
 };
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ use crate::blueprint::{
     Application, ApplicationPolicy, AutoscalingPolicy, Cartridge, CartridgeGroup, DeploymentPolicy,
     KubernetesCluster, NetworkPartition,
 };
-use crate::tenancy::{Tenant, TenantRepository};
+use crate::tenancy::{DomainMapping, Tenant, TenantRepository};
 use crate::world::Standing;
 
 /// A record in its place in the journal.
@@ -171,6 +171,24 @@ pub enum Record {
         application: ApplicationId,
         /// Whose.
         tenant: TenantId,
+    },
+
+    /// A domain leads to a cartridge of the application.
+    DomainMapped {
+        /// Into which application.
+        application: ApplicationId,
+        /// Which domain; no other application has it.
+        domain: DomainName,
+        /// Whose, and where to.
+        #[serde(flatten)]
+        mapping: DomainMapping,
+    },
+    /// A domain does not lead there any more.
+    DomainUnmapped {
+        /// Into which application it led.
+        application: ApplicationId,
+        /// Which.
+        domain: DomainName,
     },
 
     /// A cartridge, or a person, shared values with the application.

@@ -4,14 +4,18 @@
 
 use std::collections::BTreeMap;
 
-use cartridge_protocol::TenantDomain;
 use cartridge_protocol::tenant::TenantId;
+use cartridge_protocol::{ContextPath, DomainName, TenantDomain};
 use serde::{Deserialize, Serialize};
 
 use crate::blueprint::Repository;
 
 /// Most tenants: all of them are told to members whose hooks want to know.
 pub const MAX_TENANTS: usize = cartridge_protocol::surroundings::MAX_TENANTS;
+/// Most domains that lead into one application: all of them are told to its members whose hooks want to know.
+pub const MAX_DOMAINS: usize = cartridge_protocol::surroundings::MAX_TENANTS;
+/// Most of them that are one tenant's, so that the others find room.
+pub const MAX_DOMAINS_OF_TENANT: usize = 32;
 
 /// Somebody who has applications of their own here, and sees nobody else's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,4 +71,27 @@ pub struct TenantRepository {
     /// The password, sealed with the installation's key; empty: none. No answer holds it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub sealed: String,
+}
+
+/// A domain that leads to a cluster of an application for which its tenant signed up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DomainMapping {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The cartridge that answers, by its alias.
+    pub alias: String,
+    /// What is put in front of the paths of its requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<ContextPath>,
+}
+
+/// What a tenant says of a domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MappedDomain {
+    /// Which.
+    pub domain: DomainName,
+    /// The alias of the cartridge that is to answer.
+    pub alias: String,
+    /// What is to be put in front of the paths of its requests.
+    pub path: Option<ContextPath>,
 }

@@ -9,8 +9,8 @@ use std::net::IpAddr;
 
 use cartridge_protocol::tenant::TenantId;
 use cartridge_protocol::{
-    ApplicationId, CartridgeType, ClusterId, CommitId, GroupName, KubernetesClusterId, MemberId, Millis,
-    NetworkPartitionId, PartitionId, PolicyId,
+    ApplicationId, CartridgeType, ClusterId, CommitId, DomainName, GroupName, KubernetesClusterId, MemberId,
+    Millis, NetworkPartitionId, PartitionId, PolicyId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +18,9 @@ use crate::blueprint::{
     Application, ApplicationPolicy, AutoscalingPolicy, Cartridge, CartridgeGroup, DeploymentPolicy,
     KubernetesCluster, NetworkPartition, Repository,
 };
-use crate::tenancy::{SignUp, Tenant};
+use crate::tenancy::{DomainMapping, SignUp, Tenant};
 
+mod domains;
 mod fits;
 mod fold;
 mod fold_clusters;
@@ -94,6 +95,9 @@ pub struct World {
     /// Who signed up for an application, by application, then by tenant.
     #[serde(default)]
     pub sign_ups: Shared<ApplicationId, BTreeMap<TenantId, SignUp>>,
+    /// Domains that lead into an application, by application, then by name; no name stands in two.
+    #[serde(default)]
+    pub domains: Shared<ApplicationId, BTreeMap<DomainName, DomainMapping>>,
     /// Whose the names of removed applications are: what is told of those applications stays theirs.
     #[serde(default)]
     pub former: Shared<ApplicationId, TenantId>,

@@ -9,6 +9,7 @@
 mod applications;
 pub(crate) mod body;
 mod clusters;
+mod domains;
 mod dry_run;
 pub mod figures;
 mod kubernetes;
@@ -70,6 +71,7 @@ fn mount(routes: &mut Routes) {
     dry_run::mount(routes);
     tenants::mount(routes);
     sign_ups::mount(routes);
+    domains::mount(routes);
     users::mount(routes);
     members::mount(routes);
     stream::mount(routes);

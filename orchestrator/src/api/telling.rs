@@ -170,6 +170,22 @@ fn application(record: &Record) -> Option<String> {
         Record::SignUpRemoved { application, tenant } => {
             format!("the sign-up of tenant {tenant} for application {application} was removed")
         }
+        Record::DomainMapped {
+            application,
+            domain,
+            mapping,
+        } => {
+            let under = mapping.path.as_ref().map(|path| format!(" under {path}"));
+            format!(
+                "domain {domain} of tenant {} leads to {} of application {application}{}",
+                mapping.tenant,
+                mapping.alias,
+                under.unwrap_or_default()
+            )
+        }
+        Record::DomainUnmapped { application, domain } => {
+            format!("domain {domain} does not lead into application {application} any more")
+        }
         _ => return None,
     })
 }

@@ -22,6 +22,7 @@ use crate::identity::Identity;
 use crate::journal::{Journal, Keep};
 use crate::provision::Provisioners;
 
+mod domains;
 mod edits;
 mod faults;
 mod kubernetes;

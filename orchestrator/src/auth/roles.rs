@@ -155,6 +155,10 @@ pub(crate) const TABLE: &[Row] = &[
     ("POST", "/applications/{id}/signup/{domain}", ORDER, ON_BEHALF),
     ("DELETE", "/applications/{id}/signup/{domain}", ORDER, ON_BEHALF),
     ("GET", "/signups", LOOK, OWN),
+    ("POST", "/applications/{id}/domainMappings", ORDER, SIGN_UP),
+    ("GET", "/applications/{id}/domainMappings", LOOK, SIGN_UP),
+    ("DELETE", "/applications/{id}/domainMappings/{domain}", ORDER, SIGN_UP),
+    ("GET", "/domainMappings", LOOK, OWN),
     ("GET", "/cluster/{id}", LOOK, CLUSTER),
     ("GET", "/clusters", LOOK, OWN),
     ("GET", "/clusters/{id}", LOOK, CLUSTER),
@@ -234,6 +238,7 @@ mod tests {
             let kind = match route.split('/').nth(1) {
                 _ if !route.contains("{id}") => continue,
                 Some("applications") if route.ends_with("/signup") => Relation::SignUp,
+                Some("applications") if route.contains("/domainMappings") => Relation::SignUp,
                 Some("applications") if route.contains("/signup/") => Relation::OnBehalf,
                 Some("applications") => Relation::Application,
                 Some("cluster" | "clusters" | "explain") => Relation::Cluster,

@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use super::client::{Client, Fault, segment};
-use super::get::{sign_ups, text};
+use super::get::{domain_mapping, sign_ups, text};
 use super::{Kind, Output, show};
 
 /// Carries out `describe`.
@@ -27,6 +27,7 @@ pub async fn describe(client: &Client, kind: Kind, name: &str, output: Output) -
         }
         Kind::Applications => application(client, name).await?,
         Kind::SignUps => sign_ups(client, name).await?,
+        Kind::DomainMappings => domain_mapping(client, name).await?,
         other => {
             let collection = other.collection().expect("the others have one");
             client.get(&format!("{collection}/{}", segment(name))).await?

@@ -43,6 +43,7 @@ async fn fetch(client: &Client, options: &GetOptions) -> Result<Value, Fault> {
                 .await
         }
         (Kind::Policies, name) => policies(client, name.as_deref()).await,
+        (Kind::DomainMappings, Some(name)) => domain_mapping(client, name).await,
         (Kind::Users, Some(name)) => user(client, name).await,
         (Kind::SignUps, Some(name)) => sign_ups(client, name).await,
         (kind, Some(name)) => {
@@ -75,6 +76,16 @@ pub(super) async fn sign_ups(client: &Client, application: &str) -> Result<Value
         rows.retain(|row| row["application"] == *application);
     }
     Ok(all)
+}
+
+/// One of them, by its domain; the API lists all.
+pub(super) async fn domain_mapping(client: &Client, domain: &str) -> Result<Value, Fault> {
+    let all = client.get(collection(Kind::DomainMappings)).await?;
+    let mut rows = all.as_array().into_iter().flatten();
+    let found = rows.find(|row| row["domainName"] == *domain.to_ascii_lowercase());
+    found
+        .cloned()
+        .ok_or_else(|| Fault::NotFound(format!("no domain {domain:?} is mapped")))
 }
 
 fn collection(kind: Kind) -> &'static str {
@@ -206,6 +217,13 @@ const SIGN_UP: &[Column] = &[
     figures("NUMBER", 1),
     words("FILES", 0),
 ];
+const DOMAIN_MAPPING: &[Column] = &[
+    words("DOMAIN", 0),
+    words("APPLICATION", 0),
+    words("CARTRIDGE", 0),
+    words("PATH", 1),
+    words("TENANT", 2),
+];
 const USER: &[Column] = &[words("USER", 0), words("ROLE", 0)];
 const POLICY: &[Column] = &[words("POLICY", 0), words("KIND", 0)];
 const NETWORK: &[Column] = &[
@@ -233,6 +251,7 @@ fn table_of(kind: Kind) -> (&'static [Column], Cells) {
         Kind::NetworkPartitions => (NETWORK, network),
         Kind::Tenants => (TENANT, tenant),
         Kind::SignUps => (SIGN_UP, sign_up),
+        Kind::DomainMappings => (DOMAIN_MAPPING, domain_row),
         Kind::Users => (USER, |row| vec![text(&row["userName"]), text(&row["role"])]),
     }
 }
@@ -339,6 +358,16 @@ fn sign_up(row: &Value) -> Vec<String> {
         text(&row["tenantDomain"]),
         text(&row["tenantId"]),
         names(&row["artifactRepositories"], files),
+    ]
+}
+
+fn domain_row(row: &Value) -> Vec<String> {
+    vec![
+        text(&row["domainName"]),
+        text(&row["application"]),
+        text(&row["cartridgeAlias"]),
+        text(&row["contextPath"]),
+        text(&row["tenantDomain"]),
     ]
 }
 

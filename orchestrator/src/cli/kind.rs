@@ -49,6 +49,9 @@ pub enum Kind {
     /// Which tenants signed up for which applications
     #[value(name = "signups", alias = "signup", alias = "sign-ups", alias = "sign-up")]
     SignUps,
+    /// Domains of tenants, and the applications that they lead into
+    #[value(name = "domain-mappings", alias = "domain-mapping", alias = "domains")]
+    DomainMappings,
     /// Users of your tenant
     #[value(name = "users", alias = "user")]
     Users,
@@ -68,6 +71,7 @@ impl Kind {
             Self::ApplicationPolicies => Some("applicationPolicies"),
             Self::NetworkPartitions => Some("networkPartitions"),
             Self::Tenants => Some("tenants"),
+            Self::DomainMappings => Some("domainMappings"),
             Self::Users => Some("users"),
             Self::SignUps => Some("signups"),
             Self::Endpoints | Self::Metadata | Self::Policies => None,
@@ -83,6 +87,7 @@ impl Kind {
             Self::Cartridges => "type",
             Self::CartridgeGroups => "name",
             Self::Tenants => "tenantDomain",
+            Self::DomainMappings => "domainName",
             Self::Users => "userName",
             Self::SignUps => "application",
             _ => "id",

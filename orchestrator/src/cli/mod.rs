@@ -221,6 +221,32 @@ of the application and a repoUrl (docs/blueprint.md).")]
         #[arg(long, value_name = "DOMAIN")]
         tenant: Option<String>,
     },
+    /// Have a domain of your tenant lead to a cartridge of an application for which it signed up
+    #[command(after_help = "Examples:
+  cartridge map-domain shop www.one.example web
+  cartridge map-domain shop www.one.example web --path /t/one
+
+With --path, requests for the domain reach what is below that path, and nothing
+else (docs/blueprint.md).")]
+    MapDomain {
+        /// Into which application
+        application: String,
+        /// Which domain
+        domain: String,
+        /// The alias of the cartridge that is to answer
+        alias: String,
+        /// What to put in front of the paths of its requests
+        #[arg(long, value_name = "PATH", default_value = "/")]
+        path: String,
+    },
+    /// Have a domain lead into an application no more
+    #[command(after_help = "Example:\n  cartridge unmap-domain shop www.one.example")]
+    UnmapDomain {
+        /// Into which application it leads
+        application: String,
+        /// Which domain
+        domain: String,
+    },
     /// Stop all automation: nothing is started, stopped or replaced until `resume`
     #[command(after_help = "Example:\n  cartridge pause --reason 'network maintenance'")]
     Pause {

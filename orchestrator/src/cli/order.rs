@@ -69,6 +69,20 @@ fn request(command: Command) -> Result<(Method, String, Option<Value>), Fault> {
             let path = sign_up_path(&application, tenant.as_deref());
             Ok((Method::DELETE, path, None))
         }
+        Command::MapDomain {
+            application,
+            domain,
+            alias,
+            path,
+        } => {
+            let row = json!({"domainName": domain, "cartridgeAlias": alias, "contextPath": path});
+            let body = json!({"domainMappings": [row]});
+            post(domains_of(&application), Some(body))
+        }
+        Command::UnmapDomain { application, domain } => {
+            let path = format!("{}/{}", domains_of(&application), segment(&domain));
+            Ok((Method::DELETE, path, None))
+        }
         Command::Delete { kind, name } => delete(kind, &name),
         _ => Err(Fault::Usage("this command orders nothing".into())),
     }
@@ -77,6 +91,10 @@ fn request(command: Command) -> Result<(Method, String, Option<Value>), Fault> {
 fn sign_up_path(application: &str, tenant: Option<&str>) -> String {
     let own = format!("applications/{}/signup", segment(application));
     tenant.map_or(own.clone(), |domain| format!("{own}/{}", segment(domain)))
+}
+
+fn domains_of(application: &str) -> String {
+    format!("applications/{}/domainMappings", segment(application))
 }
 
 fn deploy(options: &DeployOptions) -> Result<(Method, String, Option<Value>), Fault> {
@@ -114,6 +132,11 @@ fn delete(kind: Kind, name: &str) -> Result<(Method, String, Option<Value>), Fau
             ));
         }
         Kind::SignUps => return Err(Fault::Usage("sign-ups end with `cartridge sign-off`".into())),
+        Kind::DomainMappings => {
+            return Err(Fault::Usage(
+                "domains are taken away with `cartridge unmap-domain APPLICATION DOMAIN`".into(),
+            ));
+        }
         Kind::Clusters => return Err(Fault::Usage("clusters go with `cartridge undeploy`".into())),
         Kind::Endpoints => return Err(Fault::Usage("endpoints go with `cartridge undeploy`".into())),
         other => other.collection().ok_or_else(|| {

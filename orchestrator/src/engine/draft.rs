@@ -116,6 +116,8 @@ pub(crate) fn touched(world: &World, before: &World, record: &Record) -> Touched
         | Record::ApplicationRemoved { application }
         | Record::SignUpAdded { application, .. }
         | Record::SignUpRemoved { application, .. }
+        | Record::DomainMapped { application, .. }
+        | Record::DomainUnmapped { application, .. }
         | Record::ValuesShared { application, .. }
         | Record::ValuesWithdrawn { application, .. }
         | Record::ApplicationDeployed { application, .. }

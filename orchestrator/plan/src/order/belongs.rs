@@ -17,7 +17,7 @@ enum About<'a> {
     Name(&'a ApplicationId),
     /// An application.
     Application(&'a ApplicationId),
-    /// A tenant's sign-up for an application.
+    /// A tenant's sign-up for an application, or what it has by it.
     SignUp(&'a ApplicationId, TenantId),
     /// A cluster.
     Cluster(&'a ClusterId),
@@ -55,6 +55,12 @@ const fn about(order: &Order) -> About<'_> {
         Order::SignUp {
             application, tenant, ..
         }
+        | Order::MapDomains {
+            application, tenant, ..
+        }
+        | Order::UnmapDomain {
+            application, tenant, ..
+        }
         | Order::RemoveSignUp { application, tenant } => About::SignUp(application, *tenant),
         Order::Scale { cluster, .. }
         | Order::ProposeRelease { cluster, .. }
@@ -79,7 +85,8 @@ pub(super) fn check(world: &World, tenant: TenantId, order: &Order) -> Result<()
             return Err(Refusal::new(Code::Forbidden, "", message));
         }
         About::SignUp(_, whose) if !tenant.is_super() && whose != tenant => {
-            let message = "another tenant's sign-up is ordered by users of the super tenant only";
+            let message =
+                "another tenant's sign-ups and domains are ordered by users of the super tenant only";
             return Err(Refusal::new(Code::Forbidden, "tenantDomain", message));
         }
         About::SignUp(id, _) if world.may_sign_up(tenant, id.as_str()) => return Ok(()),

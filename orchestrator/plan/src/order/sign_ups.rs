@@ -90,7 +90,10 @@ pub(super) fn remove(world: &World, application: ApplicationId, tenant: TenantId
     Ok(vec![Record::SignUpRemoved { application, tenant }])
 }
 
-fn known<'a>(world: &'a World, application: &ApplicationId) -> Result<&'a ApplicationState, Refusal> {
+pub(super) fn known<'a>(
+    world: &'a World,
+    application: &ApplicationId,
+) -> Result<&'a ApplicationState, Refusal> {
     world.applications.get(application).ok_or_else(|| {
         let message = format!("there is no application {:?}", application.as_str());
         Refusal::new(Code::NotFound, "application", message)

@@ -1,5 +1,6 @@
 //! Orders against a world that is built by orders.
 
+mod domains;
 mod groups;
 mod sign_ups;
 mod steering;

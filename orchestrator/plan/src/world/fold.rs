@@ -92,6 +92,7 @@ impl World {
                 self.change_tenant_release(record);
             }
             Record::SignUpAdded { .. } | Record::SignUpRemoved { .. } => self.change_sign_up(record),
+            Record::DomainMapped { .. } | Record::DomainUnmapped { .. } => self.change_domain(record),
             Record::ApplicationPut(_)
             | Record::RepositorySecretSealed { .. }
             | Record::ApplicationRemoved { .. }
@@ -208,14 +209,7 @@ impl World {
                 alias,
                 sealed,
             } => self.seal(application, alias, sealed),
-            Record::ApplicationRemoved { application } => {
-                if let Some(state) = self.applications.remove(application) {
-                    self.former.insert(application.clone(), state.blueprint.tenant);
-                }
-                self.sealed.remove(application);
-                self.values.remove(application);
-                self.sign_ups.remove(application);
-            }
+            Record::ApplicationRemoved { application } => self.forget_application(application),
             Record::ApplicationDeployed { application, policy } => {
                 let status = ApplicationStatus::Deployed {
                     policy: policy.clone(),
@@ -244,6 +238,16 @@ impl World {
             }
             other => unreachable!("no application record: {other:?}"),
         }
+    }
+
+    fn forget_application(&mut self, application: &cartridge_protocol::ApplicationId) {
+        if let Some(state) = self.applications.remove(application) {
+            self.former.insert(application.clone(), state.blueprint.tenant);
+        }
+        self.sealed.remove(application);
+        self.values.remove(application);
+        self.sign_ups.remove(application);
+        self.domains.remove(application);
     }
 
     fn seal(&mut self, application: &cartridge_protocol::ApplicationId, alias: &str, sealed: &str) {

@@ -1,11 +1,14 @@
-//! The world as one tenant may see it: its own applications with all that belongs to them, itself with its own sign-ups,
-//! and the documents of the installation. What is not in it cannot be shown by mistake.
+//! The world as one tenant may see it: its own applications with all that belongs to them, itself with its own sign-ups
+//! and domains, and the documents of the installation. What is not in it cannot be shown by mistake.
 //!
 //! This file refuses to know what is shown.
 
+use std::collections::BTreeMap;
+
+use cartridge_protocol::ApplicationId;
 use cartridge_protocol::tenant::TenantId;
 
-use super::World;
+use super::{Shared, World};
 
 impl World {
     /// What a tenant may see of it. The super tenant sees all: it owns the machines.
@@ -29,7 +32,8 @@ impl World {
             values,
             tenants,
             tenants_changed,
-            sign_ups: _,
+            sign_ups,
+            domains,
             former,
             retired: _,
             departed: _,
@@ -47,7 +51,11 @@ impl World {
         values.retain(|application, _| applications.contains_key(application));
         let mut tenants = tenants.clone();
         tenants.retain(|id, _| *id == tenant);
-        let sign_ups = self.sign_ups_seen(tenant, &applications);
+        let known = |application: &ApplicationId| applications.contains_key(application);
+        let sign_ups = some_of(sign_ups, |application, id, _| known(application) || *id == tenant);
+        let domains = some_of(domains, |application, _, one| {
+            known(application) || one.tenant == tenant
+        });
         let mut former = former.clone();
         former.retain(|_, owner| *owner == tenant);
         Self {
@@ -70,9 +78,26 @@ impl World {
             tenants,
             tenants_changed: *tenants_changed,
             sign_ups,
+            domains,
             former,
             retired: Default::default(),
             departed: Default::default(),
         }
     }
+}
+
+/// Of what several tenants have in each application, that which `keep` says.
+fn some_of<K: Ord + Clone, V: Clone>(
+    all: &Shared<ApplicationId, BTreeMap<K, V>>,
+    keep: impl Fn(&ApplicationId, &K, &V) -> bool,
+) -> Shared<ApplicationId, BTreeMap<K, V>> {
+    let mut some = Shared::default();
+    for (application, rows) in all.iter() {
+        let kept = rows.iter().filter(|(key, one)| keep(application, key, one));
+        let kept: BTreeMap<K, V> = kept.map(|(key, one)| (key.clone(), one.clone())).collect();
+        if !kept.is_empty() {
+            some.insert(application.clone(), kept);
+        }
+    }
+    some
 }

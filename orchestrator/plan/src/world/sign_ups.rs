@@ -1,15 +1,13 @@
 //! Sign-ups: which tenants keep files in the members of an application that several share. They outlive a deployment, and
-//! end with the application.
+//! end with the application; with them end the domains that their tenants mapped to it.
 //!
 //! This file refuses to know who may sign up, why a commit is ordered, and where files appear.
-
-use std::collections::BTreeMap;
 
 use cartridge_protocol::tenant::TenantId;
 use cartridge_protocol::{ApplicationId, ClusterId};
 
 use super::fits::demand;
-use super::{ApplicationState, Cluster, Rejected, ReleaseState, Role, Shared, TenantRelease, World};
+use super::{Cluster, Rejected, ReleaseState, Role, TenantRelease, World};
 use crate::record::Record;
 use crate::tenancy::{SignUp, TenantRepository};
 
@@ -94,6 +92,7 @@ impl World {
                         self.sign_ups.remove(application);
                     }
                 }
+                self.forget_domains_of(application, *tenant);
                 application
             }
             other => unreachable!("no record of a sign-up: {other:?}"),
@@ -101,24 +100,6 @@ impl World {
         let revision = self.seq;
         self.touch(|cluster| cluster.application == *application, revision);
         self.describe_tenants(application);
-    }
-
-    /// The sign-ups that a tenant may see: all for its applications, and its own for others.
-    pub(super) fn sign_ups_seen(
-        &self,
-        tenant: TenantId,
-        applications: &Shared<ApplicationId, ApplicationState>,
-    ) -> Shared<ApplicationId, BTreeMap<TenantId, SignUp>> {
-        let mut seen = Shared::default();
-        for (application, all) in self.sign_ups.iter() {
-            let known = applications.contains_key(application);
-            let told = all.iter().filter(|(whose, _)| known || **whose == tenant);
-            let told: BTreeMap<_, _> = told.map(|(whose, one)| (*whose, one.clone())).collect();
-            if !told.is_empty() {
-                seen.insert(application.clone(), told);
-            }
-        }
-        seen
     }
 
     /// A repository has news: the cluster's own, or a tenant's.
@@ -175,7 +156,7 @@ impl World {
             Record::TenantReleaseRejected { commit, .. } => demand(accepted == Some(commit), || {
                 format!("{} of tenant {tenant} is not ordered", commit.short())
             }),
-            _ => Ok(()),
+            other => self.domain_fits(other),
         }
     }
 

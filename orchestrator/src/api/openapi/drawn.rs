@@ -9,7 +9,7 @@ use cartridge_orchestrator_plan::blueprint::parse::{Field, Look, drawings, is_se
 use serde_json::{Map, Value, json};
 
 /// Names of the schemas, by the collection that takes the documents.
-const NAMES: [(&str, &str); 10] = [
+const NAMES: [(&str, &str); 11] = [
     ("cartridges", "Cartridge"),
     ("cartridgeGroups", "CartridgeGroup"),
     ("networkPartitions", "NetworkPartition"),
@@ -18,6 +18,7 @@ const NAMES: [(&str, &str); 10] = [
     ("applicationPolicies", "ApplicationPolicy"),
     ("applications", "Application"),
     ("applications/signup", "SignUp"),
+    ("applications/domainMappings", "DomainMappings"),
     ("kubernetesClusters", "KubernetesCluster"),
     ("kubernetesClusters/host", "KubernetesHost"),
 ];
@@ -161,6 +162,10 @@ fn plain(look: &Look, needed: bool) -> Vec<Value> {
     let mut options = match look {
         Look::Text { most } => return vec![json!({"type": texts, "maxLength": most})],
         Look::HostName => vec![json!({"type": texts, "description": "A host name."})],
+        Look::ContextPath => vec![json!({
+            "type": "string", "pattern": r"^\s*/",
+            "description": "A path of at most 255 bytes: letters, digits and any of -._~@:+= between slashes.",
+        })],
         Look::Address => vec![json!({"type": "string", "description": "An IP address."})],
         Look::Id => vec![json!({"type": texts, "pattern": ID})],
         Look::Number { least, most } => vec![

@@ -232,6 +232,13 @@ fn repository() -> Value {
     ])
 }
 
+fn domain_mapping() -> Value {
+    object([
+        ("domainName", text()), ("cartridgeAlias", text()), ("contextPath", text()),
+        ("tenantId", json!({"type": "integer"})), ("tenantDomain", text()),
+    ])
+}
+
 fn applications() -> Named {
     let info = object([
         ("alias", text()), ("autoscalingPolicy", text()), ("property", property()), ("deploymentPolicy?", text()),
@@ -258,6 +265,8 @@ fn applications() -> Named {
                 ("application", text()), ("tenantId", json!({"type": "integer"})), ("tenantDomain", text()),
                 ("artifactRepositories", list(with(signed(), [("release", or_null(files))]))),
             ])),
+        ("ShownDomainMapping", domain_mapping()),
+        ("ListedDomainMapping", with(domain_mapping(), [("application", text())])),
         ("ShownSubscription", object([
                 ("type", text()), ("cartridgeMin", whole()), ("cartridgeMax", whole()), ("subscribableInfo", info),
             ])),

@@ -11,6 +11,7 @@ use super::*;
 fn path(collection: &str) -> (&'static str, String) {
     match collection {
         "kubernetesClusters/host" => ("PUT", format!("/api/{collection}")),
+        "applications/domainMappings" => ("POST", "/api/applications/shop/domainMappings".to_owned()),
         "applications/signup" => ("POST", "/api/applications/shop/signup".to_owned()),
         _ => ("POST", format!("/api/{collection}")),
     }
@@ -37,6 +38,7 @@ fn right(field: &Field) -> Value {
             Look::Flag => json!(true),
             Look::Word(words) => json!(words[0]),
             Look::HostName => json!("a.test"),
+            Look::ContextPath => json!("/a"),
             Look::Address => json!("10.0.0.1"),
             Look::Map { .. } => json!({}),
             Look::Object(_) => json!({}),
@@ -96,6 +98,11 @@ fn wrong(field: &Field, objects: bool) -> Vec<(&'static str, Value)> {
             Look::Flag => found.push(("neither true nor false", json!("perhaps"))),
             Look::Word(_) => found.push(("another word", json!("moon"))),
             Look::HostName => found.push(("no host name", json!("a b"))),
+            Look::ContextPath => {
+                found.push(("too long", json!(format!("/{}", "x".repeat(255)))));
+                found.push(("no path below the root", json!("/a/../b")));
+                found.push(("no path", json!("a")));
+            }
             Look::Address => found.push(("no address", json!("10.0.0.256"))),
             Look::Object(_) if !list => found.push(("no object", json!([7]))),
             Look::List { most } => {

@@ -10,7 +10,9 @@ use serde_json::{Map, Value, json};
 
 use super::look::{Look, Looks};
 use super::read::{Object, Reader};
-use super::{application, cartridge, groups, kubernetes, network_partition, policies, sign_up};
+use super::{
+    application, cartridge, domain_mappings, groups, kubernetes, network_partition, policies, sign_up,
+};
 
 /// One place in a document.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +34,7 @@ pub struct Field {
 /// How a reader looks at a document.
 type Watch = fn(&Value) -> Looks;
 
-/// The readers, by the collection of the API that takes the documents (`host`, `signup`: what is said of one of it).
+/// The readers, by the collection of the API that takes the documents (`host`, `signup`, `domainMappings`: what is said of one of it).
 const READERS: &[(&str, Watch)] = &[
     ("cartridges", |v| watch(v, cartridge::FIELDS, cartridge::read)),
     ("cartridgeGroups", |v| {
@@ -55,6 +57,9 @@ const READERS: &[(&str, Watch)] = &[
     }),
     ("applications/signup", |v| {
         watch(v, sign_up::FIELDS, sign_up::read)
+    }),
+    ("applications/domainMappings", |v| {
+        watch(v, domain_mappings::FIELDS, domain_mappings::read)
     }),
     ("kubernetesClusters", |v| {
         watch(v, kubernetes::FIELDS, kubernetes::read)

@@ -35,6 +35,8 @@ pub enum Look {
     Word(Vec<String>),
     /// A host name.
     HostName,
+    /// A path below `/` that a domain stands for.
+    ContextPath,
     /// An IP address.
     Address,
     /// An object with no other fields than these. Those that nothing else looks at are accepted and ignored.

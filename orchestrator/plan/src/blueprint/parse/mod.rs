@@ -9,6 +9,7 @@
 mod application;
 mod cartridge;
 mod dependencies;
+mod domain_mappings;
 mod drawing;
 mod fault;
 mod groups;
@@ -34,7 +35,7 @@ use super::{
     Application, ApplicationPolicy, AutoscalingPolicy, Cartridge, CartridgeGroup, DeploymentPolicy,
     KubernetesCluster, KubernetesHost, NetworkPartition,
 };
-use crate::tenancy::TenantDocument;
+use crate::tenancy::{MappedDomain, TenantDocument};
 pub use dependencies::not_there;
 pub use drawing::{Field, drawings};
 pub use fault::{Fault, Faults, MAX_FAULTS, is_secret};
@@ -96,6 +97,11 @@ pub fn tenant(document: &Value) -> Result<(TenantDocument, Option<Secret>), Faul
 /// Reads what a tenant signs up with: repositories by the alias of the cartridge; their passwords come apart from them.
 pub fn sign_up(document: &Value) -> Result<sign_up::Read, Faults> {
     whole(document, sign_up::FIELDS, sign_up::read)
+}
+
+/// Reads which domains are to lead to which cartridges.
+pub fn domain_mappings(document: &Value) -> Result<Vec<MappedDomain>, Faults> {
+    whole(document, domain_mappings::FIELDS, domain_mappings::read)
 }
 
 /// Reads one document: what `read` makes of it if it found no fault, else all faults.

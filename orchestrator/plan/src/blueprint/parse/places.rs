@@ -2,8 +2,10 @@
 
 use std::net::IpAddr;
 
+use cartridge_protocol::{ContextPath, DomainName};
+
 use super::look::Look;
-use super::read::{NAME, Object, Reader};
+use super::read::{NAME, Object, Reader, TEXT};
 
 /// Longest host name.
 const HOST_NAME: usize = 253;
@@ -27,6 +29,30 @@ impl Reader {
             return None;
         }
         (!text.is_empty()).then_some(text)
+    }
+
+    /// The name of a domain, as DNS takes it.
+    pub(super) fn domain_name(&mut self, object: &Object<'_>, field: &str) -> Option<DomainName> {
+        let value = object.get(field)?;
+        let path = object.path(field);
+        self.look(&path, || Look::HostName);
+        let text = self.plain_text(&path, value, TEXT)?;
+        let name = DomainName::new(&text);
+        name.map_err(|why| self.fault(&path, Some(value), why.to_string()))
+            .ok()
+    }
+
+    /// A path that a domain stands for. An empty text, and `/`, are none.
+    pub(super) fn context_path(&mut self, object: &Object<'_>, field: &str) -> Option<ContextPath> {
+        let value = object.get(field)?;
+        let path = object.path(field);
+        self.look(&path, || Look::ContextPath);
+        let text = self.plain_text(&path, value, TEXT)?;
+        let found = ContextPath::or_root(&text);
+        found.unwrap_or_else(|why| {
+            self.fault(&path, Some(value), why.to_string());
+            None
+        })
     }
 
     /// An IP address. An empty text is none.

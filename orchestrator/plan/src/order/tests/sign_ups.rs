@@ -3,11 +3,11 @@
 use super::*;
 use crate::tenancy::TenantRepository;
 
-fn of(number: i64) -> TenantId {
+pub(super) fn of(number: i64) -> TenantId {
     TenantId::new(number).unwrap()
 }
 
-fn tenant(domain: &str) -> Order {
+pub(super) fn tenant(domain: &str) -> Order {
     let said = json!({"tenantDomain": domain, "admin": "boss"});
     Order::PutTenant {
         document: parse::tenant(&said).unwrap().0,
@@ -21,7 +21,7 @@ fn many(name: &str) -> Order {
 }
 
 /// Signs a tenant up with one repository, for the members of a cartridge.
-fn sign_up(application: &str, tenant: i64, alias: &str) -> Order {
+pub(super) fn sign_up(application: &str, tenant: i64, alias: &str) -> Order {
     let said = json!({"artifactRepositories": [{"alias": alias, "privateRepo": true,
         "repoUrl": format!("https://git.example.org/{tenant}.git"), "repoUsername": "u"}]});
     let (repositories, _) = parse::sign_up(&said).unwrap();
@@ -39,7 +39,7 @@ fn sign_up(application: &str, tenant: i64, alias: &str) -> Order {
     }
 }
 
-fn sign_off(application: &str, tenant: i64) -> Order {
+pub(super) fn sign_off(application: &str, tenant: i64) -> Order {
     Order::RemoveSignUp {
         application: id(application),
         tenant: of(tenant),
@@ -54,7 +54,7 @@ fn undeploy(force: bool) -> Order {
 }
 
 /// Two tenants, an application for several, deployed, and one of the first tenant's own.
-fn offered() -> World {
+pub(super) fn offered() -> World {
     let mut world = furnished();
     ordered(&mut world, tenant("one.example"));
     ordered(&mut world, tenant("two.example"));
