@@ -1,8 +1,8 @@
 //! What runs around a member, in its own application: what its hooks may want to know. Always the whole of it, as of
 //! now, never a history.
 //!
-//! This file refuses to know who wants it and how often it is told. What is not known is absent; tenants
-//! and sign-ups are told only to members of applications that several tenants share.
+//! This file refuses to know who wants it and how often it is told. What is not known is absent;
+//! tenants, sign-ups and domain mappings are told only to members of applications that several tenants share.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

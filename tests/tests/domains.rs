@@ -143,6 +143,18 @@ fn cartridge(stack: &Stack, arguments: &[&str]) -> String {
     String::from_utf8(ran.stdout).unwrap()
 }
 
+/// The shop writes down which path it was asked for.
+async fn wrote_its_path(stack: &Stack) {
+    let wrote = format!("/api/logs/{SHOP}?tail=100");
+    until(stack, "the shop wrote which path it was asked for", async || {
+        let (_, log) = stack.api().call(http::Method::GET, &wrote, None).await.ok()?;
+        String::from_utf8_lossy(&log)
+            .contains("/t/one/cart")
+            .then_some(())
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mapped_domain_leads_to_its_cluster_below_its_path_until_it_is_taken_away() {
     let folder = tempfile::tempdir().unwrap();
@@ -180,14 +192,7 @@ async fn a_mapped_domain_leads_to_its_cluster_below_its_path_until_it_is_taken_a
     .await;
     assert_eq!(asked("other.test", "/").await, first, "any other host");
     assert_eq!(asked("www.one.test", "/../secret").await, None, "nobody is asked");
-    let wrote = format!("/api/logs/{SHOP}?tail=100");
-    until(&stack, "the shop wrote which path it was asked for", async || {
-        let (_, log) = stack.api().call(http::Method::GET, &wrote, None).await.ok()?;
-        String::from_utf8_lossy(&log)
-            .contains("/t/one/cart")
-            .then_some(())
-    })
-    .await;
+    wrote_its_path(&stack).await;
     let lines = || std::fs::read_to_string(&told).unwrap_or_default();
     until(&stack, "the hooks are told", async || {
         lines().contains("in www.one.test 1 /t/one").then_some(())

@@ -157,14 +157,13 @@ impl Place {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_tenant_has_its_own_files_in_the_members_until_it_signs_off() {
-    let folder = tempfile::tempdir().unwrap();
-    let served = folder.path().join("git");
+/// Repositories with a first page each, and the server that they are on.
+async fn served(folder: &Path) -> (Vec<Repository>, GitServer) {
+    let served = folder.join("git");
     let mut repositories = Vec::new();
     for name in ["own", "one", "two"] {
         let bare = served.join(format!("{name}.git"));
-        let work = folder.path().join(format!("work-{name}"));
+        let work = folder.join(format!("work-{name}"));
         let repository = Repository::create(&bare, &work).await.unwrap();
         repository
             .publish(&[("page", name), ("status", "200 OK")], "First page")
@@ -180,25 +179,39 @@ async fn each_tenant_has_its_own_files_in_the_members_until_it_signs_off() {
     })
     .await
     .unwrap();
+    (repositories, git)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_tenant_has_its_own_files_in_the_members_until_it_signs_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let (repositories, git) = served(folder.path()).await;
     let place = Place {
         files: folder.path().join("files"),
         told: folder.path().join("told"),
     };
-    hooks(&folder.path().join("hooks"), &place.told);
+    let own_hooks = folder.path().join("hooks");
+    hooks(&own_hooks, &place.told);
     let stack = Stack::start(&folder.path().join("data"), &[])
         .await
         .expect("the server starts");
     git.set_hook(Some(stack.api().web_hook()));
     let (one, two) = (tenant(&stack, "one").await, tenant(&stack, "two").await);
-    deploy(
-        stack.api(),
-        &folder.path().join("hooks"),
-        &place.files,
-        &git.url("own.git"),
-    )
-    .await;
+    deploy(stack.api(), &own_hooks, &place.files, &git.url("own.git")).await;
 
-    // One signs up itself, the other is signed up.
+    signed_up(&stack, &git, &one, &place).await;
+    for (repository, name) in repositories.iter().zip(["own.git", "one.git", "two.git"]) {
+        let url = git.url(name);
+        let url = url.replace("http://", &format!("http://{USER}:{PASSWORD}@"));
+        repository.push_to(&url).await.unwrap();
+    }
+    pushed(&stack, &repositories, &two, &place).await;
+    shown(&stack).await;
+    signed_off(&stack, &one, &place).await;
+}
+
+/// One signs up itself, the other is signed up.
+async fn signed_up(stack: &Stack, git: &GitServer, one: &Api, place: &Place) {
     let path = "/api/applications/many/signup";
     one.post(path, Some(&document(&git.url("one.git"))))
         .await
@@ -210,7 +223,7 @@ async fn each_tenant_has_its_own_files_in_the_members_until_it_signs_off() {
         .await
         .unwrap();
     for (number, page) in [(1, "one"), (2, "two")] {
-        until(&stack, page, || {
+        until(stack, page, || {
             (place.page(number).as_deref() == Some(page)).then_some(())
         })
         .await;
@@ -222,32 +235,28 @@ async fn each_tenant_has_its_own_files_in_the_members_until_it_signs_off() {
         "in 2 two.example",
     ];
     for line in told {
-        until(&stack, line, || (place.lines(line) > 0).then_some(())).await;
+        until(stack, line, || (place.lines(line) > 0).then_some(())).await;
     }
+}
 
-    // A push of one changes its own files only.
-    for (repository, name) in repositories.iter().zip(["own.git", "one.git", "two.git"]) {
-        let url = git.url(name);
-        let url = url.replace("http://", &format!("http://{USER}:{PASSWORD}@"));
-        repository.push_to(&url).await.unwrap();
-    }
-    let pushed = async |repository: &Repository, page: &str| {
+/// A push of one changes its own files only; what its hook refuses is taken back, and nothing else is touched.
+async fn pushed(stack: &Stack, repositories: &[Repository], two: &Api, place: &Place) {
+    let push = async |repository: &Repository, page: &str| {
         repository.publish(&[("page", page)], page).await.unwrap();
     };
-    pushed(&repositories[1], "one-more").await;
-    until(&stack, "the page that was pushed", || {
+    push(&repositories[1], "one-more").await;
+    until(stack, "the page that was pushed", || {
         (place.page(1).as_deref() == Some("one-more")).then_some(())
     })
     .await;
     assert_eq!(place.page(2).as_deref(), Some("two"));
 
-    // What its hook refuses is taken back, and nothing else is touched.
-    pushed(&repositories[2], "bad").await;
-    until(&stack, "the bad page", || {
+    push(&repositories[2], "bad").await;
+    until(stack, "the bad page", || {
         (place.lines("files 2 bad") > 0).then_some(())
     })
     .await;
-    until(&stack, "the page before", || {
+    until(stack, "the page before", || {
         (place.page(2).as_deref() == Some("two")).then_some(())
     })
     .await;
@@ -262,9 +271,6 @@ async fn each_tenant_has_its_own_files_in_the_members_until_it_signs_off() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(place.page(1).as_deref(), Some("one-more"));
-
-    shown(&stack).await;
-    signed_off(&stack, &one, &place).await;
 }
 
 /// What the command line shows of it, and that no password is shown.

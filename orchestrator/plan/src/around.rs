@@ -1,7 +1,7 @@
 //! What runs around a member, in its own application: for members whose hooks want to know.
 //!
 //! It refuses to know who wants it. Of tenants only members of applications that several share are told: to others it
-//! is nothing who else is here. Domains are left out as long as there are none.
+//! is nothing who else is here.
 
 use std::collections::BTreeMap;
 
@@ -52,7 +52,7 @@ pub fn surroundings(world: &World, member: &MemberId) -> Option<Surroundings> {
         member_properties: BTreeMap::new(),
         tenants: shared.then(|| tenants(world)),
         sign_ups: shared.then(|| sign_ups(world, &own.application)),
-        domain_mappings: Some(domain_mappings(world, &own.application)),
+        domain_mappings: shared.then(|| domain_mappings(world, &own.application)),
     })
 }
 

@@ -79,8 +79,17 @@ async fn tenants_sign_up_themselves_or_by_the_super_tenant_and_nobody_else() {
         "{events}"
     );
     assert!(!all.to_string().contains("canary"));
+}
 
-    // One tenant's application is no matter of sign-ups, and another's does not exist.
+#[tokio::test]
+async fn one_tenants_application_is_no_matter_of_sign_ups_and_anothers_does_not_exist() {
+    let server = Server::start();
+    server.documents().await;
+    server.tenant("own.example").await;
+    server.tenant("other.example").await;
+    let own = server.token(1, "boss", Role::Admin);
+    let other = server.token(2, "boss", Role::Admin);
+    server.application(&own, SHOP).await;
     for (who, code) in [(&own, 400), (&other, 404)] {
         for method in ["POST", "GET", "DELETE"] {
             let path = format!("/api/applications/{SHOP}/signup");
