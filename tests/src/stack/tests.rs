@@ -38,7 +38,7 @@ async fn members_outlive_the_server_but_not_the_stack() {
         folder.path(),
         &format!(
             "cd \"$3\"; echo \"$*\" >> calls\n\
-             [ -e member ] || CARTRIDGE_INSTANCE_TAG=stack/m-1/1 setsid sleep 100 & touch member\n\
+             [ -e member ] || {{ touch member; CARTRIDGE_INSTANCE_TAG=stack/m-1/1 setsid sleep 100 & }}\n\
              echo '{{\"server\":\"{url}\"}}' > new; mv new client.json; exec sleep 100"
         ),
     );
