@@ -6,7 +6,7 @@
 //! parse::drawings --/
 //! ```
 //!
-//! What is put is described by the readers themselves ([`drawn`]); what is answered by [`shapes`], which the tests of the
+//! What is put is described by the readers themselves (`drawn`); what is answered by `shapes`, which the tests of the
 //! API hold against every answer. This file refuses to know any resource.
 
 mod drawn;
