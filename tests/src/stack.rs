@@ -271,5 +271,6 @@ async fn ready(data: &Path, child: &mut Option<Child>) -> Result<Api, NoStack> {
     }
 }
 
+mod people;
 #[cfg(test)]
 mod tests;

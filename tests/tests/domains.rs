@@ -6,10 +6,9 @@
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use cartridge_tests::api::{Api, ClientFile};
+use cartridge_tests::api::Api;
 use cartridge_tests::stack::{self, Stack};
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::rt::TokioIo;
@@ -120,29 +119,6 @@ async fn deploy(api: &Api, hooks: &Path) {
         .unwrap();
 }
 
-/// A tenant, and the API as its administrator.
-async fn tenant(stack: &Stack, domain: &str) -> Api {
-    let body = json!({"tenantDomain": domain, "admin": "boss", "adminPassword": "correct-horse",
-        "firstName": "B", "lastName": "Oss", "email": "boss@mail.test"});
-    stack.api().post("/api/tenants", Some(&body)).await.unwrap();
-    let mut file = ClientFile::read(&stack.client_file()).unwrap();
-    file.user = Some(format!("boss@{domain}"));
-    file.password = Some("correct-horse".to_owned());
-    file.token = None;
-    Api::new(file).unwrap()
-}
-
-/// What the command line prints.
-fn cartridge(stack: &Stack, arguments: &[&str]) -> String {
-    let ran = Command::new(stack::binary("cartridge").unwrap())
-        .args(arguments)
-        .env("CARTRIDGE_CLIENT", stack.client_file())
-        .output()
-        .unwrap();
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-    String::from_utf8(ran.stdout).unwrap()
-}
-
 /// The shop writes down which path it was asked for.
 async fn wrote_its_path(stack: &Stack) {
     let wrote = format!("/api/logs/{SHOP}?tail=100");
@@ -164,7 +140,7 @@ async fn a_mapped_domain_leads_to_its_cluster_below_its_path_until_it_is_taken_a
         .await
         .expect("the server starts");
     deploy(stack.api(), &folder.path().join("hooks")).await;
-    let one = tenant(&stack, "one.example").await;
+    let one = stack.tenant("one.example").await;
     let first = Some((FIRST.to_owned(), 200));
     until(
         &stack,
@@ -198,7 +174,7 @@ async fn a_mapped_domain_leads_to_its_cluster_below_its_path_until_it_is_taken_a
         lines().contains("in www.one.test 1 /t/one").then_some(())
     })
     .await;
-    let table = cartridge(&stack, &["get", "domain-mappings"]);
+    let table = stack.cartridge(&["get", "domain-mappings"]);
     assert!(
         table.contains("www.one.test") && table.contains("one.example"),
         "{table}"
@@ -208,7 +184,7 @@ async fn a_mapped_domain_leads_to_its_cluster_below_its_path_until_it_is_taken_a
     stack.kill9().await.unwrap();
     stack.restart().await.expect("it starts again");
     assert_eq!(asked("www.one.test", "/cart").await, shop(404));
-    cartridge(&stack, &["unmap-domain", "many", "www.one.test"]);
+    stack.cartridge(&["unmap-domain", "many", "www.one.test"]);
     until(&stack, "the domain leads to the shop no more", async || {
         (asked("www.one.test", "/").await == first).then_some(())
     })

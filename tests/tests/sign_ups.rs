@@ -5,10 +5,9 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use cartridge_tests::api::{Api, ClientFile};
+use cartridge_tests::api::Api;
 use cartridge_tests::git_server::{GitServer, Settings};
 use cartridge_tests::repository::Repository;
 use cartridge_tests::stack::{self, Stack};
@@ -115,30 +114,6 @@ fn document(url: &str) -> Value {
         "repoPassword": PASSWORD, "pollSeconds": 3600}]})
 }
 
-/// A tenant, and the API as its administrator.
-async fn tenant(stack: &Stack, name: &str) -> Api {
-    let domain = format!("{name}.example");
-    let body = json!({"tenantDomain": domain, "admin": "boss", "adminPassword": "correct-horse",
-        "firstName": "B", "lastName": "Oss", "email": "boss@mail.test"});
-    stack.api().post("/api/tenants", Some(&body)).await.unwrap();
-    let mut file = ClientFile::read(&stack.client_file()).unwrap();
-    file.user = Some(format!("boss@{domain}"));
-    file.password = Some("correct-horse".to_owned());
-    file.token = None;
-    Api::new(file).unwrap()
-}
-
-/// What the command line prints.
-fn cartridge(stack: &Stack, arguments: &[&str]) -> String {
-    let ran = Command::new(stack::binary("cartridge").unwrap())
-        .args(arguments)
-        .env("CARTRIDGE_CLIENT", stack.client_file())
-        .output()
-        .unwrap();
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-    String::from_utf8(ran.stdout).unwrap()
-}
-
 /// A member's files, and what its hooks were told.
 struct Place {
     files: PathBuf,
@@ -196,7 +171,10 @@ async fn each_tenant_has_its_own_files_in_the_members_until_it_signs_off() {
         .await
         .expect("the server starts");
     git.set_hook(Some(stack.api().web_hook()));
-    let (one, two) = (tenant(&stack, "one").await, tenant(&stack, "two").await);
+    let (one, two) = (
+        stack.tenant("one.example").await,
+        stack.tenant("two.example").await,
+    );
     deploy(stack.api(), &own_hooks, &place.files, &git.url("own.git")).await;
 
     signed_up(&stack, &git, &one, &place).await;
@@ -275,12 +253,12 @@ async fn pushed(stack: &Stack, repositories: &[Repository], two: &Api, place: &P
 
 /// What the command line shows of it, and that no password is shown.
 async fn shown(stack: &Stack) {
-    let table = cartridge(stack, &["get", "signups"]);
+    let table = stack.cartridge(&["get", "signups"]);
     assert!(
         table.contains("one.example") && table.contains("two.example"),
         "{table}"
     );
-    let described = cartridge(stack, &["describe", "application", "many"]);
+    let described = stack.cartridge(&["describe", "application", "many"]);
     assert!(described.contains("two.example"), "{described}");
     for path in [
         "/api/signups",
@@ -311,6 +289,6 @@ async fn signed_off(stack: &Stack, one: &Api, place: &Place) {
     })
     .await;
     assert_eq!(place.page(2).as_deref(), Some("two"));
-    cartridge(stack, &["sign-off", "many", "--tenant", "two.example"]);
+    stack.cartridge(&["sign-off", "many", "--tenant", "two.example"]);
     stack.api().post(undeploy, None).await.unwrap();
 }
