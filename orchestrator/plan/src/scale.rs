@@ -110,8 +110,12 @@ pub fn scale(input: &Input<'_>) -> Scaling {
     let names_factors = demand::thresholds(input.policy) > 0;
     let by_arrivals = input.policy.arrivals.is_some();
     let measured = !forecasts.is_empty() || (by_arrivals && input.balancers_fresh);
-    let unmeasured = (names_factors && forecasts.is_empty() && !measured).then_some(Freeze::Blind);
-    let deaf = unmeasured.or_else(|| fresh::freeze(input).filter(|_| names_factors || by_arrivals));
+    let deaf = fresh::freeze(input).filter(|_| names_factors || by_arrivals);
+    let deaf = if names_factors && !measured && deaf != Some(Freeze::Blind) {
+        Some(Freeze::Unmeasured)
+    } else {
+        deaf
+    };
     let asked = forecasts.iter().map(|f| f.required).max().unwrap_or(0);
     let frozen = deaf.clone().or_else(|| settling(input));
     let (floor, ceiling) = (input.floor, input.ceiling.max(input.floor));
@@ -123,7 +127,7 @@ pub fn scale(input: &Input<'_>) -> Scaling {
     };
     let lately = highest_lately(input).max(remembered);
     let wanted = match &frozen {
-        Some(Freeze::Blind) => input.current,
+        Some(freeze) if freeze.holds_all() => input.current,
         _ if remembered >= input.current => remembered,
         Some(_) => input.current,
         None if lately >= input.current => input.current,
@@ -216,7 +220,7 @@ fn reason(input: &Input<'_>, scaling: &Scaling, lately: u32) -> String {
     };
     let more = if scaling.required > scaling.target && scaling.frozen.is_none() {
         format!("; there is room for {} only", input.ceiling)
-    } else if scaling.required >= input.current && scaling.frozen != Some(Freeze::Blind) {
+    } else if scaling.required >= input.current && !scaling.frozen.as_ref().is_some_and(Freeze::holds_all) {
         String::new()
     } else if let Some(freeze) = &scaling.frozen {
         format!("; {freeze}")

@@ -62,6 +62,8 @@ pub struct Forecast {
 pub enum Freeze {
     /// Nothing was heard at all: not even growth is decided.
     Blind,
+    /// Members or balancers speak, but not of anything that the policy names: not even growth is decided.
+    Unmeasured,
     /// Fewer than 80 % of the active members were heard lately.
     Silent {
         /// Heard lately.
@@ -78,10 +80,18 @@ pub enum Freeze {
     },
 }
 
+impl Freeze {
+    /// Not even growth can be decided.
+    pub(super) const fn holds_all(&self) -> bool {
+        matches!(self, Self::Blind | Self::Unmeasured)
+    }
+}
+
 impl std::fmt::Display for Freeze {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Blind => f.write_str("nothing was heard of any member or balancer: nothing is changed"),
+            Self::Unmeasured => f.write_str("until what the policy names is heard, nothing is changed"),
             Self::Silent { active: 0, .. } => f.write_str("no member serves at present: no scale-in"),
             Self::Silent { fresh, active } => {
                 write!(

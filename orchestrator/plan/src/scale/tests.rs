@@ -299,7 +299,14 @@ fn a_figure_that_cannot_be_measured_is_no_zero() {
     scene.policy.load_average = None;
     scene.policy.memory_consumption = Some(50.0);
     let scaling = scene.scale();
-    assert_eq!((scaling.target, scaling.frozen), (6, Some(Freeze::Blind)));
+    assert_eq!((scaling.target, scaling.frozen), (6, Some(Freeze::Unmeasured)));
+    assert!(
+        scaling
+            .reason
+            .contains("until what the policy names is heard, nothing is changed"),
+        "{}",
+        scaling.reason
+    );
 }
 
 #[test]
