@@ -41,7 +41,7 @@ pub const VERSION: u32 = 1;
 /// Largest body either side accepts.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
 /// The stream carries at least one line in so many seconds.
-pub const PING_SECONDS: u64 = 5;
+pub const PING_SECONDS: u64 = 10;
 /// Most notices in one batch.
 pub const MAX_NOTICES: usize = 64;
 /// Most log lines in one batch.

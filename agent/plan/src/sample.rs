@@ -8,6 +8,7 @@ pub mod machine;
 pub mod memory;
 pub mod pressure;
 pub mod scope;
+pub mod stillness;
 pub mod task;
 
 /// A text that is not what its file should hold.

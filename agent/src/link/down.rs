@@ -10,8 +10,9 @@ use tokio::time::{sleep, timeout};
 use super::{ANSWER, Link, LinkError, checked, decode};
 use crate::host::clock::chance;
 
-/// Silence that means that the other side is gone.
-const SILENCE: Duration = Duration::from_secs(3 * PING_SECONDS);
+/// Silence that means that something between here and there swallows lines: that the other side is gone, the kernel
+/// notices sooner, and that it hangs, the batches do.
+const SILENCE: Duration = Duration::from_secs(PING_SECONDS + 5);
 
 /// What the stream tells the agent.
 #[derive(Debug)]

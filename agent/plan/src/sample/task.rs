@@ -43,7 +43,7 @@ impl TaskStat {
 /// Reads `/proc/<pid>/stat`. The name in parentheses may itself hold blanks and parentheses.
 pub fn task_stat(text: &str) -> Result<TaskStat, Fault> {
     const FILE: &str = "stat";
-    let (_, after) = text.rsplit_once(") ").ok_or(fault(FILE, "name in parentheses"))?;
+    let (_, after) = text.rsplit_once(')').ok_or(fault(FILE, "name in parentheses"))?;
     let mut fields = after.split_ascii_whitespace();
     // Field n of proc(5); the fields are read in order, so each is found by how many lie between.
     let state = fields.next().ok_or(fault(FILE, "state"))?;

@@ -12,7 +12,7 @@ mod pipe;
 mod thrift;
 
 use std::cell::RefCell;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
@@ -60,8 +60,9 @@ impl From<git2::Error> for Wrong {
 
 /// Serves the agent, if this process was started for that. To be asked first of all in `main`.
 pub fn asked() -> Option<ExitCode> {
-    let called = std::env::args_os().nth(1).as_deref() == Some(OsStr::new(NAME));
-    called.then(|| match serve() {
+    let mut words = std::env::args_os().skip(1);
+    let called = words.next().as_deref() == Some(OsStr::new(NAME));
+    called.then(|| match serve(words.next()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -70,9 +71,10 @@ pub fn asked() -> Option<ExitCode> {
     })
 }
 
-fn serve() -> io::Result<()> {
+fn serve(folder: Option<OsString>) -> io::Result<()> {
     // SAFETY: a plain call. Nothing but the standard streams is wanted here, whatever was inherited.
     unsafe { libc::close_range(3, u32::MAX, 0) };
+    std::env::set_current_dir(folder.ok_or_else(|| io::Error::other("no folder to work in"))?)?;
     // SAFETY: plain calls, before any other allocation of note. Large blocks are given back at once.
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, 128 << 10);

@@ -68,8 +68,10 @@ impl Process {
             let child = Command::new(program())
                 .arg0("cartridge-agent")
                 .arg(fetcher::NAME)
+                // Told rather than set: without it nothing has to be done between fork and exec, and the agent's pages
+                // are neither copied nor marked to be.
+                .arg(folder)
                 .env_clear()
-                .current_dir(folder)
                 .stdin(Stdio::from(OwnedFd::from(theirs.try_clone()?)))
                 .stdout(Stdio::from(OwnedFd::from(theirs)))
                 // Who says more than the pipe holds is not heard, and does not wait.

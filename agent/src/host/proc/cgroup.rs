@@ -3,6 +3,7 @@
 use std::fs::File;
 
 use cartridge_agent_plan::sample::scope::Places;
+use cartridge_agent_plan::sample::stillness::Stillness;
 use cartridge_agent_plan::sample::{cpu, memory, task};
 use cartridge_protocol::cgroup::{Tree, Version};
 use cartridge_protocol::sample::Throttled;
@@ -24,6 +25,8 @@ pub(super) struct Own {
     throttled: Option<File>,
     memory: Option<File>,
     memory_stat: Option<File>,
+    stillness: Stillness,
+    given_up: GivenUp,
     pressure: PressureFiles,
     members: Members,
     pids: Vec<u32>,
@@ -31,6 +34,14 @@ pub(super) struct Own {
     page: u64,
     /// What seldom changes.
     limits: Limits,
+}
+
+/// What of the memory in use can be given up.
+#[derive(Clone, Copy, Default)]
+struct GivenUp {
+    cache: Option<u64>,
+    /// The least limit above, where the kernel says it beside.
+    above: Option<u64>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -56,6 +67,8 @@ impl Own {
             throttled: places.cpu.as_ref().and_then(|tree| open(tree, "cpu.stat")),
             memory: open(&places.memory, memory),
             memory_stat: open(&places.memory, "memory.stat"),
+            stillness: Stillness::default(),
+            given_up: GivenUp::default(),
             pressure: places
                 .pressure
                 .as_ref()
@@ -72,51 +85,54 @@ impl Own {
     }
 
     pub(super) fn figures(&mut self, reader: &mut Reader, tasks: &mut Tasks, seldom: bool) -> Figures {
-        let (working_set, limit_above) = self.memory(reader);
+        let in_use = reader.figure(self.memory.as_ref(), |text| {
+            cartridge_agent_plan::sample::number(text, "memory in use")
+        });
+        let used = reader.figure(
+            self.used.as_ref(),
+            match self.version {
+                Version::V1 => cpu::used_v1,
+                Version::V2 => cpu::used_v2,
+            },
+        );
+        let still = self.stillness.lasts(in_use, used);
+        if !still {
+            self.given_up = self.given_up(reader);
+        }
         if seldom {
             self.limits = self.limits(reader);
         }
         let limits = self.limits;
-        let seen = self.look(reader, tasks);
+        let seen = self.look(reader, tasks, still);
+        let working_set = in_use.map(|bytes| memory::working_set(bytes, self.given_up.cache.unwrap_or(0)));
         #[allow(clippy::cast_precision_loss, reason = "a count of tasks")]
         let active = seen.loads as f64;
         Figures {
             load: None,
             active,
             cores: limits.quota.map_or(limits.cores, |quota| quota.min(limits.cores)),
-            used: reader.figure(
-                self.used.as_ref(),
-                match self.version {
-                    Version::V1 => cpu::used_v1,
-                    Version::V2 => cpu::used_v2,
-                },
-            ),
+            used,
             // Where the kernel does not count it, the processes' own figures are the next best.
             memory_used: working_set.or(Some(seen.pages.saturating_mul(self.page))),
-            memory_limit: least([limits.memory, limit_above]),
+            memory_limit: least([limits.memory, self.given_up.above]),
             throttled: self.throttled(reader),
             pressure: self.pressure.read(reader),
         }
     }
 
-    /// Working set; and the least limit above where the kernel says it beside.
-    fn memory(&self, reader: &mut Reader) -> (Option<u64>, Option<u64>) {
-        let in_use = reader.figure(self.memory.as_ref(), |text| {
-            cartridge_agent_plan::sample::number(text, "memory in use")
-        });
+    fn given_up(&self, reader: &mut Reader) -> GivenUp {
         let text = self.memory_stat.as_ref().and_then(|file| reader.text(file));
-        let (cache, above) = match (&text, self.version) {
-            (None, _) => (None, None),
-            (Some(text), Version::V1) => (
-                memory::given_up(text, "total_inactive_file").ok(),
-                memory::limit_above(text).ok().flatten(),
-            ),
-            (Some(text), Version::V2) => (memory::given_up(text, "inactive_file").ok(), None),
-        };
-        (
-            in_use.map(|bytes| memory::working_set(bytes, cache.unwrap_or(0))),
-            above,
-        )
+        match (&text, self.version) {
+            (None, _) => GivenUp::default(),
+            (Some(text), Version::V1) => GivenUp {
+                cache: memory::given_up(text, "total_inactive_file").ok(),
+                above: memory::limit_above(text).ok().flatten(),
+            },
+            (Some(text), Version::V2) => GivenUp {
+                cache: memory::given_up(text, "inactive_file").ok(),
+                above: None,
+            },
+        }
     }
 
     fn throttled(&self, reader: &mut Reader) -> Option<Throttled> {
@@ -132,9 +148,13 @@ impl Own {
     }
 
     /// The agent itself is running whenever it looks, and is no load of the member's.
-    fn look(&mut self, reader: &mut Reader, tasks: &mut Tasks) -> Seen {
-        self.pids.clear();
-        self.members.list(reader, &mut self.pids);
+    fn look(&mut self, reader: &mut Reader, tasks: &mut Tasks, still: bool) -> Seen {
+        if still {
+            self.members.stay();
+        } else {
+            self.pids.clear();
+            self.members.list(reader, &mut self.pids);
+        }
         tasks.begin();
         for pid in self.pids.iter().filter(|pid| **pid != self.agent) {
             tasks.look(reader, *pid, false);

@@ -5,6 +5,8 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use cartridge_agent_plan::sample::Fault;
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
 
 /// Longest text read.
 const MOST_BYTES: usize = 256 << 10;
@@ -35,6 +37,13 @@ impl Reader {
         self.list(&File::open(path).ok()?)
     }
 
+    /// The same of a file in a folder that is held open: its path need not be walked again.
+    pub(super) fn once_in(&mut self, folder: &File, name: &str) -> Option<Cow<'_, str>> {
+        let how = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let file = openat(folder, name, how, Mode::empty()).ok()?;
+        self.list(&File::from(file))
+    }
+
     fn fill(&mut self, file: &File, is_all: impl Fn(usize, usize) -> bool) -> Option<Cow<'_, str>> {
         let mut filled = 0;
         loop {
@@ -46,7 +55,10 @@ impl Reader {
             let count = file.read_at(free, filled as u64).ok()?;
             filled += count;
             if is_all(count, asked) || filled >= MOST_BYTES {
-                return Some(String::from_utf8_lossy(&self.bytes[..filled]));
+                // Nearly every text is ASCII, which is quickly seen.
+                let bytes = &self.bytes[..filled];
+                let text = std::str::from_utf8(bytes).map(Cow::Borrowed);
+                return Some(text.unwrap_or_else(|_| String::from_utf8_lossy(bytes)));
             }
         }
     }

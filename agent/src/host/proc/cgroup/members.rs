@@ -26,7 +26,7 @@ pub(in super::super) struct Members {
 
 struct Group {
     folder: File,
-    path: String,
+    name: &'static str,
     list: File,
     /// Cgroups directly below: the kernel counts each as a link.
     links: u64,
@@ -40,6 +40,11 @@ impl Members {
             groups: Vec::new(),
             age: LOOK_AGAIN,
         }
+    }
+
+    /// A sample for which the list stays as it was: it brings the next look for new cgroups nearer like any other.
+    pub(in super::super) fn stay(&mut self) {
+        self.age += 1;
     }
 
     /// Adds the number of every process in there.
@@ -57,7 +62,7 @@ impl Members {
             let text = if held {
                 reader.list(&group.list)
             } else {
-                reader.once(&group.path)
+                reader.once_in(&group.folder, group.name)
             };
             pids.extend(text.iter().flat_map(|text| task::pids(text)));
         }
@@ -79,15 +84,14 @@ fn find(folder: &str, depth: usize, groups: &mut Vec<Group>) {
         return;
     }
     // Processes of threaded cgroups are listed by thread.
-    let lists = ["cgroup.procs", "cgroup.threads"].map(|name| format!("{folder}/{name}"));
-    let list = lists
+    let list = ["cgroup.procs", "cgroup.threads"]
         .into_iter()
-        .find_map(|path| Some((File::open(&path).ok()?, path)));
-    if let (Ok(opened), Some((list, path))) = (File::open(folder), list) {
+        .find_map(|name| Some((File::open(format!("{folder}/{name}")).ok()?, name)));
+    if let (Ok(opened), Some((list, name))) = (File::open(folder), list) {
         let links = opened.metadata().map_or(0, |now| now.nlink());
         groups.push(Group {
             folder: opened,
-            path,
+            name,
             list,
             links,
         });
