@@ -8,6 +8,7 @@ use cartridge_agent::host::duty;
 use cartridge_agent::host::git::{confined, fetcher};
 use cartridge_agent::host::hooks::warden;
 use cartridge_agent::host::level;
+use cartridge_agent::host::slice;
 use cartridge_agent::host::state::StateError;
 use cartridge_agent::host::upgrade::exec::{Inherited, Next};
 use cartridge_agent::host::upgrade::{Store, rehearsal, trap};
@@ -79,6 +80,7 @@ fn run(settings: Settings, inherited: Inherited) -> ExitCode {
         settings.duty.oom_score_adj,
         handed.map(|handed| handed.of_children),
     );
+    slice::shorten();
     let mut inherited = inherited;
     loop {
         let slot = inherited.slot.clone();

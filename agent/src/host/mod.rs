@@ -18,6 +18,7 @@ pub mod probe;
 pub mod proc;
 pub mod sandbox;
 pub mod shelf;
+pub mod slice;
 pub mod source;
 pub mod state;
 pub mod stderr;
