@@ -41,15 +41,11 @@ fn member_is_fresh(input: &Input<'_>, member: &MemberLoad<'_>) -> bool {
         input.policy.load_average.map(|_| member.load),
         input.policy.memory_consumption.map(|_| member.memory),
     ];
-    let measured: Vec<&Window> = asked
-        .into_iter()
-        .flatten()
-        .filter(|w| w.last().is_some())
-        .collect();
-    if measured.is_empty() {
+    let measured = || asked.into_iter().flatten().filter(|window| window.last().is_some());
+    if measured().next().is_none() {
         return input.now.since(member.heard) <= FRESH;
     }
-    measured.into_iter().all(|window| is_fresh(window, input.now))
+    measured().all(|window| is_fresh(window, input.now))
 }
 
 /// Whether the newest point is young enough to be believed.
