@@ -7,6 +7,7 @@ mod hear;
 mod starts;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::OnceLock;
 
 use cartridge_protocol::link::Status;
 use cartridge_protocol::sample::Sample;
@@ -15,6 +16,7 @@ use cartridge_protocol::{ClusterId, MemberId, Millis, NetworkPartitionId};
 use crate::decide::Planned;
 use crate::forecast::{Circumstances, Counted, Watch};
 use crate::record::Record;
+use crate::scale::Course;
 use crate::world::{Shared, World};
 pub use starts::Starts;
 
@@ -183,14 +185,28 @@ pub enum InstanceObservation {
 }
 
 /// Points in time, bounded, oldest first.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Window {
     points: VecDeque<(Millis, f64)>,
+    /// Follows from the points: every pass asks for it, and members say something in each fifth only.
+    course: OnceLock<Course>,
+}
+
+impl PartialEq for Window {
+    fn eq(&self, other: &Self) -> bool {
+        self.points == other.points
+    }
 }
 
 impl Window {
+    /// Where these points go, worked out once; None: there are none.
+    pub(crate) fn course(&self, work_out: impl FnOnce() -> Course) -> Option<Course> {
+        (!self.points.is_empty()).then(|| *self.course.get_or_init(work_out))
+    }
+
     /// Adds a point; refuses what is not finite, drops the oldest at [`MAX_POINTS`].
     pub fn push(&mut self, at: Millis, value: f64) {
+        self.course.take();
         if !value.is_finite() || self.points.back().is_some_and(|(last, _)| *last > at) {
             return;
         }
@@ -213,6 +229,7 @@ impl Window {
     /// Adds a point, or raises the newest one where that lies in the same slot of this length: so that a bounded
     /// window covers a long time and keeps every highest value.
     pub fn push_highest(&mut self, at: Millis, value: f64, slot: Millis) {
+        self.course.take();
         let slot = slot.0.max(1);
         match self.points.back_mut() {
             Some((last, highest)) if value.is_finite() && *last <= at && last.0 / slot == at.0 / slot => {
@@ -237,6 +254,41 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_worked_out_is_worked_out_again_after_every_change() {
+        let course = |window: &Window| format!("{:?}", crate::scale::trend_of(window));
+        let mut window = Window::default();
+        let as_new = |window: &Window| {
+            course(&Window {
+                course: OnceLock::new(),
+                ..window.clone()
+            })
+        };
+        for (at, value) in [
+            (0, 1.0),
+            (5_000, 2.0),
+            (5_500, 9.0),
+            (36_000, 4.0),
+            (1, 3.0),
+            (37_000, f64::NAN),
+        ] {
+            window.push(Millis(at), value);
+            assert_eq!(course(&window), as_new(&window), "pushed {at}");
+            window.push_highest(Millis(at + 1), value + 1.0, Millis(1_000));
+            assert_eq!(course(&window), as_new(&window), "pushed the highest at {at}");
+        }
+        for second in (40..140).step_by(5) {
+            window.push_within(Millis(second * 1_000), second as f64, Millis(30_000));
+            assert_eq!(course(&window), as_new(&window), "pushed {second} s");
+        }
+        window.push_within(Millis(200_000), f64::NAN, Millis(30_000));
+        assert_eq!(
+            course(&window),
+            as_new(&window),
+            "what is refused may have let others go"
+        );
+    }
 
     #[test]
     fn a_window_of_a_member_holds_its_span_and_a_few_points_where_they_come_seldom() {

@@ -29,7 +29,10 @@ use crate::observe::Window;
 
 pub use arrivals::Arrivals;
 pub use figures::{Factor, Forecast, Freeze};
+pub(crate) use trend::Course;
 pub use trend::SPAN;
+#[cfg(test)]
+pub(crate) use trend::trend_of;
 
 /// All that the decision on one cluster's size depends on.
 #[derive(Clone, Debug)]

@@ -41,7 +41,12 @@ fn member_is_fresh(input: &Input<'_>, member: &MemberLoad<'_>) -> bool {
         input.policy.load_average.map(|_| member.load),
         input.policy.memory_consumption.map(|_| member.memory),
     ];
-    let measured = || asked.into_iter().flatten().filter(|window| window.last().is_some());
+    let measured = || {
+        asked
+            .into_iter()
+            .flatten()
+            .filter(|window| window.last().is_some())
+    };
     if measured().next().is_none() {
         return input.now.since(member.heard) <= FRESH;
     }

@@ -38,23 +38,47 @@ pub(super) struct Trend {
 /// Room for the points of one window. Each member has one, each second: it is used again for the next.
 pub(super) type Room = Vec<(f64, f64)>;
 
+/// What does not depend on how far one looks ahead: it stays the same until there is another point.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Course {
+    now: f64,
+    gradient: f64,
+    acceleration: f64,
+    highest: f64,
+}
+
+/// The trend of a window that nobody else asks for.
+#[cfg(test)]
+pub(crate) fn trend_of(window: &Window) -> impl std::fmt::Debug {
+    trend(window, 15.0, &mut Room::new())
+}
+
 /// Predicts `horizon` seconds after the newest point; None: the window is empty.
 pub(super) fn trend(window: &Window, horizon: f64, points: &mut Room) -> Option<Trend> {
-    let (newest, _) = window.last()?;
+    let course = window.course(|| course(window, points))?;
     let horizon = if horizon.is_finite() {
         horizon.clamp(0.0, 3600.0)
     } else {
         0.0
     };
+    let step = course.gradient * horizon;
+    let bend = (0.5 * course.acceleration * horizon * horizon).clamp(-step.abs(), step.abs());
+    Some(Trend {
+        now: course.now,
+        gradient: course.gradient,
+        acceleration: course.acceleration,
+        predicted: (course.now + step + bend).clamp(0.0, LEAP * course.highest),
+    })
+}
+
+fn course(window: &Window, points: &mut Room) -> Course {
+    let newest = window.last().map_or(Millis::ZERO, |(at, _)| at);
     points.clear();
     let lately = window.points().map(|(at, value)| (newest.since(at), value));
     let lately = lately.filter(|(ago, _)| *ago <= SPAN);
     points.extend(lately.map(|(ago, value)| (-ago.as_secs_f64(), value.clamp(0.0, CAP))));
     let points = points.as_slice();
     let present = points.iter().filter(|(t, _)| -t <= PRESENT.as_secs_f64());
-    let now = mean(present.map(|(_, value)| *value));
-    let highest = points.iter().fold(0.0_f64, |most, (_, value)| most.max(*value));
-
     let gradient = if long_enough(points, SLOPE_POINTS, SLOPE_SPAN) {
         line(points).0
     } else {
@@ -65,14 +89,12 @@ pub(super) fn trend(window: &Window, horizon: f64, points: &mut Room) -> Option<
     } else {
         0.0
     };
-    let step = gradient * horizon;
-    let bend = (0.5 * DAMPING * measured * horizon * horizon).clamp(-step.abs(), step.abs());
-    Some(Trend {
-        now,
+    Course {
+        now: mean(present.map(|(_, value)| *value)),
         gradient,
         acceleration: DAMPING * measured,
-        predicted: (now + step + bend).clamp(0.0, LEAP * highest),
-    })
+        highest: points.iter().fold(0.0_f64, |most, (_, value)| most.max(*value)),
+    }
 }
 
 fn long_enough(points: &[(f64, f64)], fewest: usize, shortest: f64) -> bool {

@@ -339,7 +339,7 @@ impl Agent {
     }
 
     /// At once what is new, and the same again once per publish interval. `load`: of its application, percent.
-    pub fn say(&mut self, demand: f64, load: f64, now: Millis) -> Option<Said> {
+    pub fn say(&mut self, demand: f64, load: f64, now: Millis) -> Option<Box<Said>> {
         let same = |(status, until): &(Status, Millis)| now < *until && *status == self.status;
         if self.told.as_ref().is_some_and(same) {
             return None;
@@ -349,7 +349,7 @@ impl Agent {
         self.idle = self.next(now);
         self.sequence += 1;
         self.lies = self.lies.filter(|(until, _)| now < *until);
-        Some(Said {
+        Some(Box::new(Said {
             member: self.member.clone(),
             incarnation: self.incarnation,
             credential: self.credential.clone(),
@@ -367,7 +367,7 @@ impl Agent {
                 logs: Vec::new(),
                 logs_dropped: 0,
             },
-        })
+        }))
     }
 
     fn sample(&self, load: f64) -> Sample {

@@ -37,14 +37,15 @@ pub struct Counts {
 /// See above.
 #[derive(Clone, Debug, Default)]
 pub struct Network {
-    up: Vec<(Millis, Said)>,
+    /// Boxed: each is moved from hand to hand.
+    up: Vec<(Millis, Box<Said>)>,
     down: Vec<(Millis, MemberId, Desired)>,
     pub counts: Counts,
 }
 
 impl Network {
     /// Takes a message, or loses it: false.
-    pub fn say(&mut self, said: Said, now: Millis, weather: Weather, chance: &mut Chance) -> bool {
+    pub fn say(&mut self, said: Box<Said>, now: Millis, weather: Weather, chance: &mut Chance) -> bool {
         let Some((at, again)) = self.ways(now, weather, chance) else {
             return false;
         };
@@ -102,7 +103,7 @@ impl Network {
     }
 
     /// What arrives at the orchestrator, with when it was to arrive.
-    pub fn heard(&mut self, now: Millis) -> Vec<(Millis, Said)> {
+    pub fn heard(&mut self, now: Millis) -> Vec<(Millis, Box<Said>)> {
         due(&mut self.up, |(at, _)| *at <= now)
     }
 
@@ -122,7 +123,8 @@ impl Network {
 
 fn due<T>(queue: &mut Vec<T>, is: impl Fn(&T) -> bool) -> Vec<T> {
     if queue.iter().all(&is) {
-        return std::mem::take(queue);
+        let as_many = Vec::with_capacity(queue.capacity());
+        return std::mem::replace(queue, as_many);
     }
     if !queue.iter().any(&is) {
         return Vec::new();

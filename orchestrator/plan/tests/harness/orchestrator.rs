@@ -314,7 +314,7 @@ impl Orchestrator {
     }
 
     /// A member says something.
-    pub fn hear(&mut self, said: Said, now: Millis) -> Heard {
+    pub fn hear(&mut self, said: Box<Said>, now: Millis) -> Heard {
         let known = self.world.members.get(&said.member);
         let Some(member) = known.filter(|member| member.incarnation == said.incarnation) else {
             let left = |one: &Departed| one.member == said.member && one.credential_sha256 == said.credential;

@@ -19,7 +19,7 @@ fn failed(record: &Record) -> bool {
 }
 
 /// What the member says now.
-fn word(sim: &mut Sim, number: u64) -> Said {
+fn word(sim: &mut Sim, number: u64) -> Box<Said> {
     let now = sim.now;
     let agent = sim.agents.get_mut(&member(number)).unwrap();
     agent.told = None;
