@@ -1,7 +1,7 @@
 //! How long a new release takes, beside `git pull` in place and a full checkout, over HTTP on loopback.
 //!
 //! `cargo run --profile quick -p cartridge-agent --example release_bench [files] [bytes per file]`. It prints the median
-//! of five changes of one file each: milliseconds, those of the processor, KiB given to the disk to write, the last two
+//! of nine changes of one file each: milliseconds, those of the processor, KiB given to the disk to write, the last two
 //! with all child processes. It refuses to judge them.
 
 #[path = "../tests/support/mod.rs"]
@@ -20,7 +20,7 @@ use nix::sys::time::TimeValLike;
 use support::{Repo, Server, git_in};
 use tempfile::TempDir;
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 9;
 
 /// What a piece of work took of each.
 #[derive(Clone, Copy, Debug, Default)]

@@ -239,3 +239,38 @@ fn every_limit_is_a_limit() {
         assert!(shelf.state().unwrap().parts.is_empty());
     }
 }
+
+#[test]
+fn among_many_folders_the_one_that_is_refused_is_named_wherever_it_stands() {
+    let repo = Repo::new();
+    let blob = repo.blob(b"x");
+    // More of them than are asked for at once; the names of their files make each another one.
+    for bad in [0, 1, 40, 98, 99] {
+        let folders: Vec<(String, String)> = (0..100)
+            .map(|n| {
+                let file = if n == bad {
+                    "..".to_owned()
+                } else {
+                    format!("{bad}-{n}")
+                };
+                (
+                    format!("folder-{n:02}"),
+                    repo.tree(&[("100644", file.as_bytes(), &blob)]),
+                )
+            })
+            .collect();
+        let entries: Vec<_> = folders
+            .iter()
+            .map(|(name, id)| ("40000", name.as_bytes(), id.as_str()))
+            .collect();
+        let commit = repo.commit_tree(&repo.tree(&entries));
+        let place = TempDir::new().unwrap();
+        let shelf = Shelf::open(&place.path().join("shelf")).unwrap();
+        let error = try_settle(&shelf, &remote(repo.file_url()), &commit).unwrap_err();
+        assert!(matches!(error, ShelfError::Refused { .. }), "{bad}: {error}");
+        assert!(
+            error.to_string().contains(&format!("folder-{bad:02}")),
+            "{bad}: {error}"
+        );
+    }
+}

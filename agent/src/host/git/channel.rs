@@ -14,6 +14,8 @@ const AHEAD: usize = 64 << 10;
 pub(super) struct Channel<R, W> {
     from: BufReader<R>,
     to: W,
+    /// Said and not sent yet. It goes before anything else, and at the latest when nothing more is there to be heard.
+    held: Vec<u8>,
 }
 
 impl<R: Read, W: Write> Channel<R, W> {
@@ -21,23 +23,53 @@ impl<R: Read, W: Write> Channel<R, W> {
         Self {
             from: BufReader::with_capacity(AHEAD, from),
             to,
+            held: Vec::new(),
         }
     }
 
     pub(super) fn say(&mut self, message: &impl Serialize) -> io::Result<()> {
-        self.to.write_all(&talk::line(message))
+        self.send(&talk::line(message), &[])
+    }
+
+    /// The same for one of several that are said together: the other side wakes up once for all of them.
+    pub(super) fn say_with_others(&mut self, message: &impl Serialize) -> io::Result<()> {
+        self.hold(&talk::line(message), &[])
     }
 
     /// Says something that announces bytes, and sends them.
     pub(super) fn give(&mut self, message: &impl Serialize, bytes: &[u8]) -> io::Result<()> {
-        let mut line = talk::line(message);
-        if bytes.len() <= AHEAD {
-            // In one piece: the other side wakes up once.
-            line.extend_from_slice(bytes);
-            return self.to.write_all(&line);
+        self.send(&talk::line(message), bytes)
+    }
+
+    /// The same as an answer to one of several questions.
+    pub(super) fn give_with_others(&mut self, message: &impl Serialize, bytes: &[u8]) -> io::Result<()> {
+        self.hold(&talk::line(message), bytes)
+    }
+
+    fn hold(&mut self, line: &[u8], bytes: &[u8]) -> io::Result<()> {
+        if self.held.len() + line.len() + bytes.len() > AHEAD {
+            return self.send(line, bytes);
         }
-        self.to.write_all(&line)?;
+        self.held.extend_from_slice(line);
+        self.held.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn send(&mut self, line: &[u8], bytes: &[u8]) -> io::Result<()> {
+        // In one piece where it is small: the other side wakes up once.
+        self.held.extend_from_slice(line);
+        if self.held.len() + bytes.len() <= AHEAD {
+            self.held.extend_from_slice(bytes);
+            return self.send_held();
+        }
+        self.send_held()?;
         self.to.write_all(bytes)
+    }
+
+    fn send_held(&mut self) -> io::Result<()> {
+        let sent = self.to.write_all(&self.held);
+        self.held.clear();
+        sent
     }
 
     /// Says something that announces bytes, and passes them on piece by piece.
@@ -47,7 +79,7 @@ impl<R: Read, W: Write> Channel<R, W> {
         bytes: u64,
         from: &mut impl Read,
     ) -> io::Result<()> {
-        self.to.write_all(&talk::line(message))?;
+        self.say(message)?;
         let passed = io::copy(&mut from.take(bytes), &mut self.to)?;
         if passed < bytes {
             return Err(ErrorKind::UnexpectedEof.into());
@@ -57,6 +89,10 @@ impl<R: Read, W: Write> Channel<R, W> {
 
     /// The next line. Nothing at all is `UnexpectedEof`, nonsense is `InvalidData`.
     pub(super) fn hear<T: DeserializeOwned>(&mut self) -> io::Result<T> {
+        // Who waits for an answer has asked.
+        if !self.held.is_empty() && !self.from.buffer().contains(&b'\n') {
+            self.send_held()?;
+        }
         let mut line = Vec::with_capacity(128);
         let most = u64::try_from(MAX_LINE).unwrap_or(u64::MAX);
         (&mut self.from).take(most).read_until(b'\n', &mut line)?;
@@ -122,6 +158,37 @@ mod tests {
         .unwrap();
         assert_eq!(sum, 1_400_000);
         assert_eq!(from.hear::<Say>().unwrap_err().kind(), ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn what_is_said_with_others_goes_before_what_follows_and_when_nothing_is_left_to_hear() {
+        let mut sent = Vec::new();
+        let questions = [Say::Alive, Say::Send(1), Say::Send(2)]
+            .map(|say| talk::line(&say))
+            .concat();
+        let mut to = Channel::new(questions.as_slice(), &mut sent);
+        to.hear::<Say>().unwrap();
+        to.give_with_others(&Say::Send(1), b"x").unwrap();
+        to.hear::<Say>().unwrap();
+        assert!(to.to.is_empty(), "another question is there already");
+        to.say(&Say::Alive).unwrap();
+        assert_eq!(to.to.len(), to_lines(&[Say::Send(1), Say::Alive]) + 1, "in order");
+        to.hear::<Say>().unwrap();
+        to.say_with_others(&Say::Take(3)).unwrap();
+        to.hear::<Say>().unwrap_err();
+        let all = to_lines(&[Say::Send(1), Say::Alive, Say::Take(3)]) + 1;
+        assert_eq!(to.to.len(), all, "no other question is there");
+        to.give_with_others(&Say::Send(70_000), &[7; 70_000]).unwrap();
+        assert_eq!(
+            to.to.len(),
+            all + to_lines(&[Say::Send(70_000)]) + 70_000,
+            "nothing large is held"
+        );
+        assert!(to.held.is_empty());
+    }
+
+    fn to_lines(all: &[Say]) -> usize {
+        all.iter().map(|say| talk::line(say).len()).sum()
     }
 
     #[test]

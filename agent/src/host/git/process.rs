@@ -103,6 +103,12 @@ impl Process {
         said.map_err(|error| self.explain(&error))
     }
 
+    /// One of several questions that are asked together.
+    pub(super) fn say_with_others(&mut self, ask: &Ask) -> Result<(), GitError> {
+        let said = self.channel.say_with_others(ask);
+        said.map_err(|error| self.explain(&error))
+    }
+
     pub(super) fn give(&mut self, ask: &Ask, bytes: &[u8]) -> Result<(), GitError> {
         let given = self.channel.give(ask, bytes);
         given.map_err(|error| self.explain(&error))

@@ -19,6 +19,8 @@ use super::{BRANCH_REF, COMMIT_REF, Remote, Stop};
 
 /// Least patience with a silent process.
 const LEAST_SILENCE: Duration = Duration::from_secs(30);
+/// Objects that are asked for before the first of them was answered. So many questions fit into the pipe many times.
+const AHEAD: usize = 32;
 /// libgit2's word for "the whole history, also where it was cut off before".
 pub(crate) const UNSHALLOW: i32 = i32::MAX;
 
@@ -227,36 +229,82 @@ impl Store {
         &self,
         id: ObjectId,
         most: u64,
-        mut piece: impl FnMut(&[u8], usize) -> io::Result<()>,
+        piece: impl FnMut(&[u8], usize) -> io::Result<()>,
     ) -> Result<ObjectKind, NoObject> {
         let mut process = self.process.borrow_mut();
         process.say(&Ask::Object { id, most }).map_err(NoObject::Git)?;
-        let (kind, bytes) = match process.hear().map_err(NoObject::Git)? {
-            Say::Object { kind, bytes } if bytes <= most => (kind, bytes),
-            Say::Object { bytes, .. } | Say::Larger(bytes) => return Err(NoObject::Larger(bytes)),
-            Say::Missing => return Err(NoObject::Missing),
-            other => return Err(NoObject::Git(process.unexpected(other))),
-        };
-        let size = usize::try_from(bytes).map_err(|_| NoObject::Larger(bytes))?;
-        let mut hash = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
-        hash.update(format!("{} {bytes}\0", kind.name()).as_bytes());
-        let mut unwritten = None;
-        process
-            .stream(bytes, |part| {
-                hash.update(part);
-                if unwritten.is_none()
-                    && let Err(error) = piece(part, size)
+        answer(&mut process, (id, most), piece)
+    }
+
+    /// Objects of at most so many bytes each, in this order, each asked for before those ahead of it were answered: the
+    /// process reads one while another is looked at. What cannot be had is left out; who asks for it alone is told why.
+    /// `take` says whether more are wanted.
+    pub(crate) fn objects(
+        &self,
+        ids: &[ObjectId],
+        most: u64,
+        mut take: impl FnMut(ObjectId, ObjectKind, &[u8]) -> bool,
+    ) {
+        let mut process = self.process.borrow_mut();
+        let (mut asked, mut wanted) = (0, true);
+        for (answered, id) in ids.iter().enumerate() {
+            while wanted && asked < ids.len().min(answered + AHEAD) {
+                if process
+                    .say_with_others(&Ask::Object { id: ids[asked], most })
+                    .is_err()
                 {
-                    unwritten = Some(error);
+                    return;
+                }
+                asked += 1;
+            }
+            if answered == asked {
+                return;
+            }
+            // What was asked for has to be heard, whether it is wanted or not.
+            let mut all = Vec::new();
+            let kind = answer(&mut process, (*id, most), |piece, size| {
+                if wanted {
+                    all.reserve_exact(if all.is_empty() { size } else { 0 });
+                    all.extend_from_slice(piece);
                 }
                 Ok(())
-            })
-            .map_err(NoObject::Git)?;
-        match unwritten {
-            Some(error) => Err(NoObject::Unwritten(error)),
-            None if hash.finish().as_ref() == id.as_bytes() => Ok(kind),
-            None => Err(NoObject::Forged),
+            });
+            wanted = wanted && kind.is_ok_and(|kind| take(*id, kind, &all));
         }
+    }
+}
+
+/// Hears what was asked for last; who is gone has been noticed by then.
+fn answer(
+    process: &mut Process,
+    (id, most): (ObjectId, u64),
+    mut piece: impl FnMut(&[u8], usize) -> io::Result<()>,
+) -> Result<ObjectKind, NoObject> {
+    let (kind, bytes) = match process.hear().map_err(NoObject::Git)? {
+        Say::Object { kind, bytes } if bytes <= most => (kind, bytes),
+        Say::Object { bytes, .. } | Say::Larger(bytes) => return Err(NoObject::Larger(bytes)),
+        Say::Missing => return Err(NoObject::Missing),
+        other => return Err(NoObject::Git(process.unexpected(other))),
+    };
+    let size = usize::try_from(bytes).map_err(|_| NoObject::Larger(bytes))?;
+    let mut hash = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
+    hash.update(format!("{} {bytes}\0", kind.name()).as_bytes());
+    let mut unwritten = None;
+    process
+        .stream(bytes, |part| {
+            hash.update(part);
+            if unwritten.is_none()
+                && let Err(error) = piece(part, size)
+            {
+                unwritten = Some(error);
+            }
+            Ok(())
+        })
+        .map_err(NoObject::Git)?;
+    match unwritten {
+        Some(error) => Err(NoObject::Unwritten(error)),
+        None if hash.finish().as_ref() == id.as_bytes() => Ok(kind),
+        None => Err(NoObject::Forged),
     }
 }
 

@@ -3,7 +3,7 @@
 //! A tree that occurs ten thousand times is counted ten thousand times but looked at once, so the smallest bomb
 //! costs nothing. It refuses to know the disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Write;
 use std::rc::Rc;
@@ -40,6 +40,8 @@ pub(super) struct Forest<'store> {
     store: &'store Store,
     trees: BTreeMap<ObjectId, Rc<[Entry]>>,
     sizes: BTreeMap<ObjectId, Size>,
+    /// Entries of trees that were read before it was known whether they are needed.
+    ahead: u64,
     limits: Limits,
 }
 
@@ -49,6 +51,7 @@ impl<'store> Forest<'store> {
             store,
             trees: BTreeMap::new(),
             sizes: BTreeMap::new(),
+            ahead: 0,
             limits,
         }
     }
@@ -88,6 +91,29 @@ impl<'store> Forest<'store> {
         };
         self.trees.insert(id, entries.clone());
         Ok(entries)
+    }
+
+    /// Reads the folders of a tree together, as many as a commit may have entries; nothing is said of what cannot be read.
+    fn read_ahead(&mut self, entries: &[Entry]) {
+        let folders = entries.iter().filter(|entry| entry.kind == Kind::Folder);
+        let unknown = folders
+            .map(|entry| entry.id)
+            .filter(|id| !self.trees.contains_key(id));
+        let unknown: Vec<ObjectId> = unknown.collect::<BTreeSet<_>>().into_iter().collect();
+        if unknown.len() < 2 {
+            return;
+        }
+        let (trees, ahead, most) = (&mut self.trees, &mut self.ahead, self.limits.entries);
+        self.store.objects(&unknown, MAX_TREE_BYTES, |id, kind, bytes| {
+            let room = most.saturating_sub(*ahead);
+            let parsed = Some(kind).filter(|kind| *kind == ObjectKind::Tree);
+            let Some(Ok(entries)) = parsed.map(|_| tree::parse(bytes, room)) else {
+                return false;
+            };
+            *ahead += entries.len() as u64;
+            trees.insert(id, entries.into());
+            true
+        });
     }
 
     /// The target of a link.
@@ -141,7 +167,9 @@ impl<'store> Forest<'store> {
             return Ok(*size);
         }
         let mut size = Size::default();
-        for entry in self.tree(id, path)?.iter() {
+        let entries = self.tree(id, path)?;
+        self.read_ahead(&entries);
+        for entry in entries.iter() {
             path.push(entry.name.to_vec());
             let below = self.entry_size(entry, path)?;
             size.entries = size.entries.saturating_add(1).saturating_add(below.entries);

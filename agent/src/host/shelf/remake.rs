@@ -5,7 +5,6 @@
 //! it is still as it was written; everything else is removed and made anew. It refuses to know which release is
 //! not needed.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -104,26 +103,23 @@ impl Export<'_, '_> {
         base: Option<&Base>,
     ) -> Result<(), Trouble> {
         let entries = self.forest.tree(tree, &self.path)?;
-        let known = before.and_then(|tree| self.forest.tree(tree, &self.path).ok());
+        let before = match before {
+            Some(before) if before == tree => Some(entries.clone()),
+            Some(before) => self.forest.tree(before, &self.path).ok(),
+            None => None,
+        };
         let of_base = base.and_then(|base| self.forest.tree(base.tree, &self.path).ok());
-        let there = names_in(folder)?;
+        // Counted before anything is made: where all that is wanted may stay and no name is left over, none is read.
+        let names = std::fs::read_dir(by_handle(folder))?.count();
         let mut changed = false;
-        for name in there.iter().filter(|name| find(&entries, name).is_none()) {
-            remove(folder, name)?;
-            self.tally.changed += 1;
-            changed = true;
-        }
-        for entry in entries.iter() {
+        for (at, entry) in entries.iter().enumerate() {
             self.next_entry()?;
             self.path.push(entry.name.to_vec());
-            let was = known.as_ref().and_then(|known| find(known, &entry.name));
-            let present = there.contains(&*entry.name);
-            let old = of_base.as_ref().and_then(|old| find(old, &entry.name));
+            let was = before.as_deref().and_then(|before| named(before, at, entry));
+            let old = of_base.as_deref().and_then(|old| named(old, at, entry));
             let base = base.zip(old);
-            if !(present && self.keep(entry, was, folder, base)?) {
-                if present {
-                    remove(folder, &entry.name)?;
-                }
+            if !self.keep(entry, was, folder, base)? {
+                remove(folder, &entry.name)?;
                 self.make(entry, folder, base)?;
                 self.tally.changed += 1;
                 changed = true;
@@ -131,10 +127,24 @@ impl Export<'_, '_> {
             self.path.pop();
             self.tally.entries += 1;
         }
+        if changed || names != entries.len() {
+            changed |= self.remove_others(&entries, folder)?;
+        }
         if changed {
             self.unflushed.note(folder)?;
         }
         Ok(())
+    }
+
+    /// Removes what is not wanted; whether there was anything.
+    fn remove_others(&mut self, wanted: &[Entry], folder: BorrowedFd<'_>) -> Result<bool, Trouble> {
+        let mut names = names_in(folder)?;
+        names.retain(|name| find(wanted, name).is_none());
+        for name in &names {
+            remove(folder, name)?;
+            self.tally.changed += 1;
+        }
+        Ok(!names.is_empty())
     }
 
     /// Whether what is there may stay; a folder is looked into.
@@ -176,8 +186,14 @@ fn readable(folder: &OwnedFd) -> Result<(), Errno> {
     Ok(())
 }
 
+/// What another tree has of this name: mostly where this tree has it, too.
+fn named<'a>(among: &'a [Entry], at: usize, entry: &Entry) -> Option<&'a Entry> {
+    let there = among.get(at).filter(|there| there.name == entry.name);
+    there.or_else(|| find(among, &entry.name))
+}
+
 /// A folder's names. It is open already: no name is followed to it.
-fn names_in(folder: BorrowedFd<'_>) -> io::Result<BTreeSet<Vec<u8>>> {
+fn names_in(folder: BorrowedFd<'_>) -> io::Result<Vec<Vec<u8>>> {
     std::fs::read_dir(by_handle(folder))?
         .map(|entry| Ok(entry?.file_name().into_vec()))
         .collect()
@@ -187,9 +203,12 @@ fn by_handle(folder: BorrowedFd<'_>) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd()))
 }
 
-/// Removes a name, whatever it is; links are not followed.
+/// Removes a name, whatever it is, if there is one; links are not followed.
 fn remove(folder: BorrowedFd<'_>, name: &[u8]) -> Result<(), Trouble> {
-    let stat = fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+    let stat = match fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+        Err(Errno::ENOENT) => return Ok(()),
+        stat => stat?,
+    };
     if SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFDIR {
         let path = by_handle(folder).join(std::ffi::OsStr::from_bytes(name));
         return Ok(std::fs::remove_dir_all(path)?);

@@ -103,7 +103,7 @@ impl<'repository> Objects<'repository> {
         };
         let data = object.data();
         let bytes = data.len() as u64;
-        pipe.give(&Say::Object { kind, bytes }, data)
+        pipe.give_with_others(&Say::Object { kind, bytes }, data)
     }
 }
 
