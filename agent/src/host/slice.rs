@@ -58,6 +58,6 @@ mod tests {
             (child.sched_runtime, child.sched_nice),
             (before.sched_runtime, before.sched_nice)
         );
-        assert_eq!(u64::from(child.sched_flags), before.sched_flags);
+        assert_eq!(child.sched_flags, before.sched_flags);
     }
 }
