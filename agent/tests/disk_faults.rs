@@ -129,6 +129,44 @@ fn on_a_small_disk() {
     );
 }
 
+#[test]
+fn what_an_application_left_in_a_release_makes_room_for_what_it_took_away() {
+    let dir = TempDir::new().unwrap();
+    mounted::run(
+        "on_a_disk_full_of_litter",
+        dir.path(),
+        "mount -t tmpfs -o size=4m tmpfs",
+    );
+}
+
+#[test]
+#[ignore = "is run by the test above, where a file system is mounted"]
+fn on_a_disk_full_of_litter() {
+    /// Blocks that are free beside the litter, and of the file that is gone.
+    const ROOM: usize = 40;
+    const NEEDED: usize = 80;
+    let root = mounted::here();
+    let repo = Repo::new();
+    repo.write("large", "l".repeat(NEEDED * 4096));
+    let [one, two] = two_commits(&repo);
+    let shelf = Shelf::open(&root.join("shelf")).unwrap();
+    settle(&shelf, &repo, &one).unwrap();
+    // As many names as before, and more than before.
+    for names in [1, 2] {
+        settle(&shelf, &repo, &two).unwrap();
+        let old = shelf.release_path(&one);
+        fs::remove_file(old.join("large")).unwrap();
+        fs::remove_file(shelf.current_path().join("large")).unwrap();
+        for name in 0..names {
+            let bytes = vec![1; (free(&root).0 - ROOM) / (names - name) * 4096];
+            fs::write(old.join(format!("litter{name}")), bytes).unwrap();
+        }
+        assert!(free(&root).0 < NEEDED, "there would be room anyway");
+        settle(&shelf, &repo, &one).unwrap();
+        is_whole(&repo, &shelf, &one);
+    }
+}
+
 fn remount(folder: &Path, how: &str) {
     let done = Command::new("mount")
         .args(["-o", how])

@@ -109,9 +109,10 @@ impl Export<'_, '_> {
             None => None,
         };
         let of_base = base.and_then(|base| self.forest.tree(base.tree, &self.path).ok());
-        // Counted before anything is made: where all that is wanted may stay and no name is left over, none is read.
-        let names = std::fs::read_dir(by_handle(folder))?.count();
-        let mut changed = false;
+        // Counted only: where all that is wanted may stay and no name is left over, none is read. What is not wanted
+        // goes before anything is made: a nearly full disk has room for one of the two.
+        let mut cleared = std::fs::read_dir(by_handle(folder))?.count() != entries.len();
+        let mut changed = cleared && self.remove_others(&entries, folder)?;
         for (at, entry) in entries.iter().enumerate() {
             self.next_entry()?;
             self.path.push(entry.name.to_vec());
@@ -119,6 +120,9 @@ impl Export<'_, '_> {
             let old = of_base.as_deref().and_then(|old| named(old, at, entry));
             let base = base.zip(old);
             if !self.keep(entry, was, folder, base)? {
+                if !std::mem::replace(&mut cleared, true) {
+                    self.remove_others(&entries, folder)?;
+                }
                 remove(folder, &entry.name)?;
                 self.make(entry, folder, base)?;
                 self.tally.changed += 1;
@@ -126,9 +130,6 @@ impl Export<'_, '_> {
             }
             self.path.pop();
             self.tally.entries += 1;
-        }
-        if changed || names != entries.len() {
-            changed |= self.remove_others(&entries, folder)?;
         }
         if changed {
             self.unflushed.note(folder)?;
