@@ -6,10 +6,10 @@ target := x86_64-unknown-linux-gnu
 # Crash points exist only in builds that ask for them; tests ask.
 crash  := --features cartridge-agent/failpoints,cartridge-orchestrator/failpoints
 
-.PHONY: help demo test bench check soak fuzz build hello clean
+.PHONY: help demo test bench check soak fuzz build at-rest hello clean
 
 help: ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
 demo: ## the whole loop on this machine, narrated; CHECK=1 ends with a verdict
 	@tests/install demo
@@ -53,6 +53,13 @@ soak: ## the simulator, many more seeds
 build: ## what is shipped: static, small
 	cargo build --release --bins
 	@ls -l target/$(target)/release/cartridge target/$(target)/release/cartridge-agent target/$(target)/release/cartridge-plugin-balancer
+
+# A binary that still has its names, linked by the list that there is.
+named := target/named
+at-rest: ## look anew at what an agent at rest runs, which its build lays together
+	CARGO_PROFILE_RELEASE_STRIP=none cargo build --release --bins --target-dir $(named)
+	$(named)/$(target)/release/cartridge-at-rest > $(named)/at_rest.names
+	mv $(named)/at_rest.names agent/at_rest.names
 
 # Which build the example runs: release or quick.
 from ?= release

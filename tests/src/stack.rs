@@ -11,13 +11,14 @@ use std::time::Duration;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
-use crate::api::{Api, ApiFault, ClientFile};
+use crate::api::{Api, ApiFault, ClientFile, Member};
 use crate::process;
 
 /// Folder with the binaries; without it, that of the running program's profile.
 pub const BIN_DIR: &str = "CARTRIDGE_BIN_DIR";
 const START_DEADLINE: Duration = Duration::from_secs(20);
 const STOP_DEADLINE: Duration = Duration::from_secs(15);
+const MEMBER_DEADLINE: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Why there is no stack.
@@ -48,6 +49,9 @@ pub enum NoStack {
         /// The end of its log.
         log: String,
     },
+    /// Nothing that was deployed runs.
+    #[error("no member became active within {MEMBER_DEADLINE:?}")]
+    NoMember,
     /// The API cannot be used.
     #[error(transparent)]
     Api(#[from] ApiFault),
@@ -146,6 +150,26 @@ impl Stack {
             .as_ref()
             .and_then(Child::id)
             .and_then(|pid| i32::try_from(pid).ok())
+    }
+
+    /// The agent's process of the only member, once that member is active.
+    ///
+    /// # Errors
+    ///
+    /// Where none becomes active, or the API cannot be used.
+    pub async fn active_agent(&self) -> Result<i32, NoStack> {
+        let deadline = Instant::now() + MEMBER_DEADLINE;
+        loop {
+            let active = self.api.members().await?.iter().any(Member::is_active);
+            let agent = self.processes().into_iter().find(|process| process.is_agent());
+            if let (true, Some(agent)) = (active, agent) {
+                return Ok(agent.pid);
+            }
+            if Instant::now() > deadline {
+                return Err(NoStack::NoMember);
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 
     /// The processes of all members.

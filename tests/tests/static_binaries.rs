@@ -1,10 +1,14 @@
-//! What is shipped runs on any Linux of its architecture: no interpreter, no shared library.
+//! What is shipped runs on any Linux of its architecture: no interpreter, no shared library. What an agent at rest
+//! runs lies together in it.
 
 use std::path::Path;
+use std::process::Command;
 
 use cartridge_tests::stack;
 
 const PROGRAM_HEADER_INTERPRETER: u32 = 3;
+/// Far less than there is, far more than the few names that any list would happen to share with any program.
+const AT_REST: u64 = 400_000;
 
 fn little<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     bytes[at..at + N]
@@ -52,4 +56,33 @@ fn a_dynamic_binary_would_be_noticed() {
     // The shell of the machine is dynamic: the check above can fail.
     let shell = std::fs::canonicalize("/bin/sh").unwrap();
     assert!(program_headers(&shell).contains(&PROGRAM_HEADER_INTERPRETER));
+}
+
+#[test]
+fn what_an_agent_at_rest_runs_lies_together() {
+    let bytes = section(
+        &stack::binary("cartridge-agent").expect("built before the tests run"),
+        ".text.at_rest",
+    )
+    .expect("agent/build.rs asks the linker for it");
+    assert!(
+        bytes > AT_REST,
+        "only {bytes} bytes are laid together: agent/at_rest.names is of another program (make at-rest)"
+    );
+}
+
+/// The size of a section, as `readelf` tells it.
+fn section(file: &Path, name: &str) -> Option<u64> {
+    let told = Command::new("readelf")
+        .arg("-SW")
+        .arg(file)
+        .output()
+        .expect("installed with the compiler");
+    let told = String::from_utf8(told.stdout).expect("names of sections are words");
+    let line = told
+        .lines()
+        .find(|line| line.split_whitespace().any(|word| word == name))?;
+    // Name, type, address, offset, size.
+    let size = line.split_once(name)?.1.split_whitespace().nth(3)?;
+    u64::from_str_radix(size, 16).ok()
 }

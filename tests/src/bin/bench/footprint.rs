@@ -128,26 +128,6 @@ async fn scrape_each_second() {
     }
 }
 
-async fn active_agent(stack: &Stack) -> Result<u32, Failure> {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    loop {
-        let active = stack
-            .api()
-            .members()
-            .await?
-            .iter()
-            .any(cartridge_tests::api::Member::is_active);
-        let agent = stack.processes().into_iter().find(|process| process.is_agent());
-        if let (true, Some(agent)) = (active, agent) {
-            return Ok(u32::try_from(agent.pid)?);
-        }
-        if Instant::now() > deadline {
-            return Err("no member became active".into());
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
 /// Size, memory, processor time and wake-ups.
 pub async fn figures() -> Result<Vec<Row>, Failure> {
     let folder = tempfile::tempdir()?;
@@ -155,7 +135,7 @@ pub async fn figures() -> Result<Vec<Row>, Failure> {
     let mut plan = Plan::hello(&stack::bin_dir(), "rest");
     plan.max = 1;
     plan.deploy(stack.api()).await?;
-    let agent = active_agent(&stack).await?;
+    let agent = u32::try_from(stack.active_agent().await?)?;
     let exporter = start(
         "prometheus-node-exporter",
         &[&format!("--web.listen-address={EXPORTER}")],
