@@ -178,13 +178,19 @@ mod tests {
         to.hear::<Say>().unwrap_err();
         let all = to_lines(&[Say::Send(1), Say::Alive, Say::Take(3)]) + 1;
         assert_eq!(to.to.len(), all, "no other question is there");
+        to.say_with_others(&Say::Take(4)).unwrap();
         to.give_with_others(&Say::Send(70_000), &[7; 70_000]).unwrap();
-        assert_eq!(
-            to.to.len(),
-            all + to_lines(&[Say::Send(70_000)]) + 70_000,
-            "nothing large is held"
+        assert!(to.held.is_empty(), "nothing large is held");
+        let before = talk::line(&Say::Take(4));
+        let after = &to.to[all..];
+        assert!(
+            after.starts_with(&before),
+            "nothing large goes before what was held"
         );
-        assert!(to.held.is_empty());
+        assert_eq!(
+            after.len(),
+            before.len() + to_lines(&[Say::Send(70_000)]) + 70_000
+        );
     }
 
     fn to_lines(all: &[Say]) -> usize {
