@@ -34,6 +34,10 @@ pub enum Bug {
     LiarNotClamped,
     /// An instance of a group goes although the minimum needs it.
     GroupBelowMinimum,
+    /// A tenant's commit stays ordered although a member refused it.
+    TenantsRefusalIgnored,
+    /// A tenant's domains lead on after it has signed off.
+    DomainsOutliveSignUp,
 }
 
 thread_local! {

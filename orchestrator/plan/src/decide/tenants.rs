@@ -55,6 +55,7 @@ fn said<'a>(
 
 /// A member refused what is ordered.
 fn reject(draft: &Draft<'_>, cluster: &Cluster, tenant: TenantId, kept: &TenantRelease) -> Option<Record> {
+    planted!(TenantsRefusalIgnored => return None);
     let ordered = kept.release.accepted.as_ref()?;
     let (member, refused) = said(draft, cluster, tenant, kept).find_map(|(_, member, status)| {
         let refused = status.refused.iter().find(|one| one.commit == *ordered)?;

@@ -92,6 +92,7 @@ impl World {
 
     /// A tenant has no sign-up there any more.
     pub(super) fn forget_domains_of(&mut self, application: &ApplicationId, tenant: TenantId) {
+        planted!(DomainsOutliveSignUp => return);
         self.keep_domains(application, |_, mapping| mapping.tenant != tenant);
     }
 

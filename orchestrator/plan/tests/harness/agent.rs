@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use cartridge_orchestrator_plan::step::MemberSpec;
 use cartridge_protocol::link::{Batch, Desired, Phase, Refused, Run, Status};
 use cartridge_protocol::sample::{BalancerReading, ClusterReading, MemberReading, Sample, Scope};
+use cartridge_protocol::tenant::TenantId;
 use cartridge_protocol::topology::{EndpointState, Topology};
 use cartridge_protocol::{CommitId, MemberId, Millis, NetworkPartitionId};
 
 use super::network::Said;
-use super::{Chance, ShellBug};
+use super::{Chance, ShellBug, tenants};
 
 /// The Git repository, and which of its commits break the application.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +67,7 @@ pub struct Agent {
     stops: Option<Millis>,
     looks: Millis,
     lingering: BTreeMap<MemberId, Millis>,
+    tenants: tenants::Files,
     chance: Chance,
 }
 
@@ -104,6 +106,7 @@ impl Agent {
             stops: None,
             looks: Millis::ZERO,
             lingering: BTreeMap::new(),
+            tenants: tenants::Files::default(),
             chance: Chance::new(seed),
         }
     }
@@ -142,13 +145,19 @@ impl Agent {
         self.boots = back;
         self.status.phase = Phase::Starting;
         self.switching = None;
+        self.tenants.stop();
         self.told = None;
         self.told_of = None;
         self.idle = Millis::ZERO;
     }
 
     /// One second of its life.
-    pub fn live(&mut self, now: Millis, repository: &Repository) {
+    pub fn live(
+        &mut self,
+        now: Millis,
+        repository: &Repository,
+        of_tenants: &BTreeMap<TenantId, Repository>,
+    ) {
         if now < self.idle && self.told.is_some() {
             return;
         }
@@ -156,6 +165,11 @@ impl Agent {
             return;
         };
         self.follow_orders(now, &mut desired, repository);
+        if desired.run == Run::Serve {
+            let said = &mut self.status.tenants;
+            self.tenants
+                .follow(now, &desired.tenants, of_tenants, said, &mut self.chance);
+        }
         self.desired = Some(desired);
         self.idle = self.next(now);
     }
@@ -167,12 +181,15 @@ impl Agent {
             || self.hangs > now
             || self.lies.is_some()
             || self.balancer
+            || self.tenants.is_busy()
             || self.status.phase != Phase::Active;
         let has_files = self
             .desired
             .as_ref()
             .is_some_and(|desired| desired.artifacts.is_some());
         let looks = if has_files { self.looks } else { Millis(u64::MAX) };
+        let of_tenants = self.desired.as_ref().map(|desired| &*desired.tenants);
+        let looks = looks.min(self.tenants.due(of_tenants.unwrap_or_default()));
         let told = self.told.as_ref().map_or(now, |(_, until)| *until);
         if busy { now } else { looks.min(told) }
     }

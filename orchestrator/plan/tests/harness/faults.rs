@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Chance;
 use super::disk::Point;
 use super::people::Wish;
+use super::tenants::Deed;
 
 /// One fault, or one order. Members are chosen by number among those that there are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,6 +70,8 @@ pub enum Fault {
     Push { bad: bool },
     /// Somebody orders something.
     Order { wish: Wish },
+    /// A tenant does something.
+    Tenant { tenant: i64, deed: Deed },
 }
 
 /// Which way a line is cut.
@@ -92,7 +95,7 @@ pub struct Injected {
     pub fault: Fault,
 }
 
-/// All kinds, by name.
+/// All kinds that strike any application, by name.
 pub const KINDS: [&str; 27] = [
     "crash",
     "overtaken",
@@ -301,6 +304,7 @@ impl Fault {
             Self::Demand { .. } => "demand",
             Self::Push { .. } => "push",
             Self::Order { .. } => "order",
+            Self::Tenant { .. } => "tenant",
         }
     }
 }

@@ -13,6 +13,8 @@ use cartridge_protocol::{
     ApplicationId, CartridgeType, ClusterId, CommitId, GroupName, NetworkPartitionId, PartitionId, PolicyId,
 };
 
+use super::tenants;
+
 /// What differs between tests.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Shape {
@@ -31,6 +33,9 @@ pub struct Shape {
     pub stabilization_seconds: f64,
     /// Not one cartridge, but `db`, then the group `front` of `web` and the group `side` of `mem` in it.
     pub composite: Option<Composite>,
+    /// Several tenants share it.
+    #[serde(default)]
+    pub shared: bool,
 }
 
 /// What differs between composite applications.
@@ -59,6 +64,7 @@ impl Default for Shape {
             arrivals: None,
             stabilization_seconds: 20.0,
             composite: None,
+            shared: false,
         }
     }
 }
@@ -105,6 +111,9 @@ pub fn records(shape: &Shape) -> Vec<Record> {
             arrivals: shape.arrivals,
         })),
     ];
+    if shape.shared {
+        records.extend(tenants::records());
+    }
     for definition in definitions() {
         records.push(Record::CartridgeGroupPut(Box::new(definition)));
     }
@@ -218,7 +227,7 @@ pub fn application(shape: &Shape) -> Application {
         alias: "shop".into(),
         name: "Shop".into(),
         description: String::new(),
-        multi_tenant: false,
+        multi_tenant: shape.shared,
         property: BTreeMap::new(),
         dependencies: None,
         groups: Vec::new(),

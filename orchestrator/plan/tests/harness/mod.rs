@@ -16,6 +16,7 @@ pub mod people;
 pub mod provisioner;
 pub mod sim;
 pub mod strike;
+pub mod tenants;
 pub mod truth;
 pub mod updates;
 pub mod witness;

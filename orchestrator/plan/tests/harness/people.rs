@@ -1,9 +1,10 @@
 //! People, who order things at any time, through the product's own admission.
 
-use cartridge_orchestrator_plan::order::{Mode, Order, admit, mark};
+use cartridge_orchestrator_plan::order::{Mode, Order, admit_as, mark};
 use cartridge_orchestrator_plan::record::Record;
 use cartridge_orchestrator_plan::world::{ApplicationStatus, World};
 use cartridge_protocol::MemberId;
+use cartridge_protocol::tenant::TenantId;
 use serde::{Deserialize, Serialize};
 
 use super::orchestrator::{By, Dead};
@@ -131,7 +132,12 @@ impl Sim {
 
     /// The order goes through admission; acknowledged is what is durable.
     pub fn submit(&mut self, order: Order) -> Result<(), Dead> {
-        let Ok(records) = admit(&self.orchestrator.world, order) else {
+        self.submit_as(TenantId::SUPER, order)
+    }
+
+    /// The same for somebody of that tenant.
+    pub fn submit_as(&mut self, tenant: TenantId, order: Order) -> Result<(), Dead> {
+        let Ok(records) = admit_as(&self.orchestrator.world, tenant, order) else {
             self.tally.add("order refused", 1);
             return Ok(());
         };

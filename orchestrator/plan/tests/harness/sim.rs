@@ -8,6 +8,7 @@ use cartridge_orchestrator_plan::record::Record;
 use cartridge_orchestrator_plan::step::Step;
 use cartridge_orchestrator_plan::world::MemberPhase;
 use cartridge_protocol::link::{Desired, Phase};
+use cartridge_protocol::tenant::TenantId;
 use cartridge_protocol::{MemberId, Millis};
 
 use super::agent::{Agent, Repository};
@@ -19,7 +20,7 @@ use super::orchestrator::{By, Dead, Heard, Held, Orchestrator};
 use super::provisioner::{Provisioner, Trouble};
 use super::truth::Tally;
 use super::witness::Witness;
-use super::{Chance, Holds, ShellBug, Violation, demand};
+use super::{Chance, Holds, ShellBug, Violation, demand, tenants};
 
 /// What is wrong all the time.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,6 +43,8 @@ pub struct Sim {
     pub provisioner: Provisioner,
     pub network: Network,
     pub repository: Repository,
+    /// Those of tenants.
+    pub tenants: BTreeMap<TenantId, Repository>,
     /// Requests in flight of the cluster.
     pub demand: f64,
     pub faults: Faults,
@@ -79,6 +82,7 @@ impl Sim {
             provisioner: Provisioner::default(),
             network: Network::default(),
             repository: Repository::default(),
+            tenants: tenants::repositories(),
             demand: 0.0,
             faults: Faults::default(),
             windows: Vec::new(),
@@ -219,7 +223,7 @@ impl Sim {
                     }
                 }
             }
-            agent.live(now, &self.repository);
+            agent.live(now, &self.repository, &self.tenants);
             if agent.joined
                 && !agent.exited
                 && let Some(said) = agent.say(share, load, now)

@@ -41,6 +41,7 @@ impl Sim {
             }
             Fault::Demand { level } => self.demand = *level as f64,
             Fault::Push { bad } => self.push_commit(*bad),
+            Fault::Tenant { tenant, deed } => self.deed(*tenant, *deed),
             _ => self.strike_members(fault),
         }
     }

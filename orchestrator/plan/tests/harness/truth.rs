@@ -17,7 +17,7 @@ use super::agent::Agent;
 use super::liveness;
 use super::sim::Sim;
 use super::witness::Witness;
-use super::{Holds, Violation, demand};
+use super::{Holds, Violation, demand, tenants};
 
 /// What was injected, and what became of it.
 #[derive(Clone, Debug, Default)]
@@ -522,6 +522,7 @@ pub fn converged(sim: &Sim) -> Holds {
     })?;
     liveness::as_described(sim)?;
     liveness::as_large_as_asked(sim)?;
+    tenants::as_signed_up(sim)?;
     one_commit(sim)
 }
 

@@ -11,7 +11,7 @@ use cartridge_protocol::{ClusterId, CommitId, MemberId, Millis, NetworkPartition
 
 use super::network::Said;
 use super::orchestrator::By;
-use super::{Holds, Violation, broken, demand};
+use super::{Holds, Violation, broken, demand, tenants};
 
 const MINUTE: Millis = Millis::from_secs(60);
 /// Three publishing intervals.
@@ -39,6 +39,7 @@ pub struct Witness {
     paused: bool,
     /// Commits that were rejected and not ordered since.
     rejected: BTreeSet<(ClusterId, CommitId)>,
+    of_tenants: tenants::Judge,
     /// How many records were judged.
     pub judged: u64,
 }
@@ -106,6 +107,7 @@ impl Witness {
 
     fn judge(&mut self, world: &World, record: &Record, by: By, now: Millis) -> Holds {
         self.pause(record, by)?;
+        self.of_tenants.sees(record)?;
         match record {
             Record::MemberPlanned {
                 member, incarnation, ..

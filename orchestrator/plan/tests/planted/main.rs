@@ -41,7 +41,7 @@ const fn shell(name: &'static str, bug: ShellBug, names: &'static [&'static str]
     }
 }
 
-const ALL: [Planted; 19] = [
+const ALL: [Planted; 21] = [
     shell("lost fsync", ShellBug::LostFsync, &["S1"]),
     shell("torn batch", ShellBug::TornBatch, &["S28"]),
     shell("effect before record", ShellBug::EffectBeforeRecord, &["S3"]),
@@ -65,6 +65,12 @@ const ALL: [Planted; 19] = [
     decision("start order ignored", Bug::StartOrderIgnored, &["S20"]),
     decision("liar not clamped", Bug::LiarNotClamped, &["S25"]),
     decision("group below its minimum", Bug::GroupBelowMinimum, &["S6"]),
+    decision("tenant's refusal ignored", Bug::TenantsRefusalIgnored, &["L10"]),
+    decision(
+        "domains outlive their sign-up",
+        Bug::DomainsOutliveSignUp,
+        &["L1"],
+    ),
 ];
 
 impl Planted {
@@ -84,12 +90,13 @@ impl Planted {
         }
     }
 
-    /// The first seed that finds it: of simple applications, then of composite ones.
+    /// The first seed that finds it: of simple applications, of composite ones, then of those that tenants share.
     fn find(&self) -> Option<(String, Setting, Failed)> {
         (0..SEEDS).find_map(|seed| {
             let kinds = [
                 ("simple", Setting::simple(seed)),
                 ("composite", Setting::composite(seed)),
+                ("shared", Setting::shared(seed)),
             ];
             kinds.into_iter().find_map(|(kind, setting)| {
                 let failed = self.run(&setting)?;

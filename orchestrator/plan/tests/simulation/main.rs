@@ -12,7 +12,8 @@ use cartridge_protocol::Millis;
 use run::{Lived, Setting, Twist, run};
 use shrink::{Saved, report, shrink};
 
-/// How many seeds unless `CARTRIDGE_SEEDS` says otherwise; half as many of composite applications.
+/// How many seeds unless `CARTRIDGE_SEEDS` says otherwise; half as many of composite applications and of those
+/// that tenants share.
 const SEEDS: u64 = 1000;
 
 #[allow(
@@ -36,6 +37,11 @@ fn whatever_goes_wrong_composite_applications_come_to_rest_too() {
         asked("CARTRIDGE_SEEDS", SEEDS) / 2,
         Setting::composite,
     );
+}
+
+#[test]
+fn whatever_goes_wrong_what_tenants_keep_comes_to_rest_too() {
+    search("shared", asked("CARTRIDGE_SEEDS", SEEDS) / 2, Setting::shared);
 }
 
 fn search(kind: &str, seeds: u64, setting: fn(u64) -> Setting) {
@@ -164,7 +170,7 @@ fn saved() -> Vec<(String, String)> {
 #[test]
 fn the_same_seed_gives_the_same_journal() {
     for seed in [1, 7, 42] {
-        for setting in [Setting::simple(seed), Setting::composite(seed)] {
+        for setting in [Setting::simple, Setting::composite, Setting::shared].map(|of| of(seed)) {
             let hash = |()| {
                 run(&setting, Twist::default())
                     .map(|lived| lived.hash)
@@ -178,7 +184,7 @@ fn the_same_seed_gives_the_same_journal() {
 #[test]
 fn clocks_that_show_something_else_change_no_decision() {
     for seed in 0..asked("CARTRIDGE_SEEDS", SEEDS) / 20 {
-        for setting in [Setting::simple(seed), Setting::composite(seed)] {
+        for setting in [Setting::simple, Setting::composite, Setting::shared].map(|of| of(seed)) {
             let skewed = Twist {
                 skew: Some((Millis(86_399_983), 1_900_000_000_000)),
                 ..Twist::default()

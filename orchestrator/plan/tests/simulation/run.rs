@@ -16,7 +16,7 @@ use crate::harness::fixture::{Composite, Shape};
 use crate::harness::provisioner::Trouble;
 use crate::harness::sim::{Faults, Sim};
 use crate::harness::truth::{self, Tally};
-use crate::harness::{Chance, ShellBug, Violation, broken};
+use crate::harness::{Chance, ShellBug, Violation, broken, tenants};
 
 pub const BAD_SECONDS: u64 = 150;
 const GOOD_SECONDS: u64 = 1500;
@@ -76,6 +76,22 @@ impl Setting {
         Self::of(seed, composite)
     }
 
+    /// An application of any kind that tenants share.
+    pub fn shared(seed: u64) -> Self {
+        let mut setting = if seed.is_multiple_of(3) {
+            Self::composite(seed)
+        } else {
+            Self::simple(seed)
+        };
+        setting.shape.shared = true;
+        let mut chance = Chance::new(!setting.seed);
+        setting
+            .faults
+            .extend(tenants::deeds(setting.seconds, &mut chance));
+        setting.faults.sort_by_key(|injected| injected.at);
+        setting
+    }
+
     fn of(seed: u64, shape: fn(&mut Chance) -> Shape) -> Self {
         let mut chance = Chance::new(seed);
         let shape = shape(&mut chance);
@@ -112,6 +128,7 @@ fn shape(chance: &mut Chance) -> Shape {
         }),
         stabilization_seconds: 20.0,
         composite: None,
+        shared: false,
     }
 }
 

@@ -18,6 +18,7 @@ fn lived() -> Vec<String> {
         let kinds = [
             ("simple", Setting::simple(seed)),
             ("composite", Setting::composite(seed)),
+            ("shared", Setting::shared(seed)),
         ];
         for (kind, setting) in kinds {
             let hash = match run(&setting, Twist::default()) {

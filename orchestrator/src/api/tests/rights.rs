@@ -311,6 +311,11 @@ async fn whoever_asks_gets_what_the_table_says() {
             }
         }
     }
+    println!(
+        "{} rows, {} callers: {asked} answers as the table says",
+        TABLE.len(),
+        callers.len()
+    );
     assert!(asked > 2 * 10 * 70, "{asked} cells");
 }
 
