@@ -135,7 +135,8 @@ fn every_make_target_that_is_named_exists() {
             .filter(|(_, before)| before.ends_with(['`', ' ', '\n']));
         for (rest, before) in words {
             let command = before.ends_with('`') || before.ends_with("    ");
-            let target: String = rest.chars().take_while(char::is_ascii_lowercase).collect();
+            let of_name = |c: &char| c.is_ascii_lowercase() || *c == '-';
+            let target: String = rest.chars().take_while(of_name).collect();
             if command && !target.is_empty() {
                 assert!(
                     makefile.contains(&format!("\n{target}:")),

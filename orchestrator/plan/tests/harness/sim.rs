@@ -82,7 +82,11 @@ impl Sim {
             provisioner: Provisioner::default(),
             network: Network::default(),
             repository: Repository::default(),
-            tenants: tenants::repositories(),
+            tenants: if shape.shared {
+                tenants::repositories()
+            } else {
+                BTreeMap::new()
+            },
             demand: 0.0,
             faults: Faults::default(),
             windows: Vec::new(),

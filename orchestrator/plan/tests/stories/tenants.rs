@@ -139,17 +139,17 @@ fn members_are_told_of_each_tenants_repository_and_of_its_own_head_only() {
         [(1, None), (2, None)],
         "nobody has seen a head yet"
     );
-    assert_eq!(says(&mut sim, 0, 1, 11, None).len(), 1);
-    assert_eq!(commits(&sim), [(1, Some(commit(11))), (2, None)]);
-    assert_eq!(says(&mut sim, 1, 2, 22, None).len(), 1);
-    assert_eq!(commits(&sim), [(1, Some(commit(11))), (2, Some(commit(22)))]);
+    assert_eq!(says(&mut sim, 0, 1, 1011, None).len(), 1);
+    assert_eq!(commits(&sim), [(1, Some(commit(1011))), (2, None)]);
+    assert_eq!(says(&mut sim, 1, 2, 2022, None).len(), 1);
+    assert_eq!(commits(&sim), [(1, Some(commit(1011))), (2, Some(commit(2022)))]);
     // A push by one is nothing to the other.
-    says(&mut sim, 0, 1, 12, None);
-    assert_eq!(commits(&sim), [(1, Some(commit(12))), (2, Some(commit(22)))]);
+    says(&mut sim, 0, 1, 1012, None);
+    assert_eq!(commits(&sim), [(1, Some(commit(1012))), (2, Some(commit(2022)))]);
     // Who looks late reports what was the head.
-    assert!(says(&mut sim, 1, 1, 11, None).is_empty());
+    assert!(says(&mut sim, 1, 1, 1011, None).is_empty());
     // All agree: the branch was set back.
-    assert_eq!(says(&mut sim, 0, 1, 11, None).len(), 1);
+    assert_eq!(says(&mut sim, 0, 1, 1011, None).len(), 1);
     let balancer = sim.orchestrator.world.members.values();
     let mut balancer = balancer.filter(|member| member.cluster != fixture::cluster());
     let balancer = balancer.next().unwrap().id.clone();
@@ -159,26 +159,26 @@ fn members_are_told_of_each_tenants_repository_and_of_its_own_head_only() {
 #[test]
 fn what_one_member_refuses_is_taken_back_from_all_and_not_tried_again() {
     let mut sim = shared();
-    says(&mut sim, 0, 1, 11, None);
-    says(&mut sim, 0, 2, 22, None);
-    says(&mut sim, 0, 1, 13, None);
-    let records = says(&mut sim, 1, 1, 13, Some(13));
+    says(&mut sim, 0, 1, 1011, None);
+    says(&mut sim, 0, 2, 2022, None);
+    says(&mut sim, 0, 1, 1013, None);
+    let records = says(&mut sim, 1, 1, 1013, Some(1013));
     assert!(
         matches!(&records[..], [Record::TenantReleaseRejected { reason, .. }] if reason.contains("its hook failed")),
         "{records:?}"
     );
-    assert_eq!(commits(&sim), [(1, Some(commit(11))), (2, Some(commit(22)))]);
-    assert!(says(&mut sim, 0, 1, 13, None).is_empty());
-    assert!(says(&mut sim, 1, 1, 13, Some(13)).is_empty());
-    assert_eq!(says(&mut sim, 1, 1, 14, Some(13)).len(), 1);
+    assert_eq!(commits(&sim), [(1, Some(commit(1011))), (2, Some(commit(2022)))]);
+    assert!(says(&mut sim, 0, 1, 1013, None).is_empty());
+    assert!(says(&mut sim, 1, 1, 1013, Some(1013)).is_empty());
+    assert_eq!(says(&mut sim, 1, 1, 1014, Some(1013)).len(), 1);
     // What was refused before it was ordered never is.
-    assert!(says(&mut sim, 0, 2, 23, Some(23)).is_empty());
+    assert!(says(&mut sim, 0, 2, 2023, Some(2023)).is_empty());
 }
 
 #[test]
 fn who_signs_off_is_told_no_more_and_what_was_said_before_does_not_count_again() {
     let mut sim = shared();
-    says(&mut sim, 0, 1, 11, None);
+    says(&mut sim, 0, 1, 1011, None);
     let first = members(&sim)[0].clone();
     let before = desired(&sim.orchestrator.world, &first).unwrap().revision;
     sim.order(Record::SignUpRemoved {

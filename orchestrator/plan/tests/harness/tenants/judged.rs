@@ -13,7 +13,7 @@ use cartridge_protocol::{ClusterId, CommitId, DomainName};
 use super::super::agent::Agent;
 use super::super::sim::Sim;
 use super::super::{Holds, demand};
-use super::{id, owner};
+use super::owner;
 
 /// Which commits of tenants were rejected and not forgotten since.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +30,7 @@ impl Judge {
                 tenant,
                 commit,
             } => {
-                let own = owner(commit).is_some_and(|owner| id(owner) == *tenant);
+                let own = owner(commit) == Some(tenant.get());
                 demand(own, "S17 provenance", || {
                     format!("tenant {tenant} is to get {commit}, which is not its own")
                 })?;
