@@ -9,6 +9,7 @@ use cartridge_protocol::{ContextPath, DomainName, TenantDomain};
 use serde::{Deserialize, Serialize};
 
 use crate::blueprint::Repository;
+use crate::record::Record;
 
 /// Most tenants: all of them are told to members whose hooks want to know.
 pub const MAX_TENANTS: usize = cartridge_protocol::surroundings::MAX_TENANTS;
@@ -94,4 +95,18 @@ pub struct MappedDomain {
     pub alias: String,
     /// What is to be put in front of the paths of its requests.
     pub path: Option<ContextPath>,
+}
+
+/// Whose sign-up a record is about, or what came of it: its files and its domains. None: nobody's, or the record does
+/// not say it.
+pub fn whose_sign_up(record: &Record) -> Option<TenantId> {
+    match record {
+        Record::SignUpAdded { tenant, .. }
+        | Record::SignUpRemoved { tenant, .. }
+        | Record::TenantReleaseOrdered { tenant, .. }
+        | Record::TenantReleaseRejected { tenant, .. } => Some(*tenant),
+        Record::DomainMapped { mapping, .. } => Some(mapping.tenant),
+        Record::RepositoryAnnounced { tenant, .. } => *tenant,
+        _ => None,
+    }
 }

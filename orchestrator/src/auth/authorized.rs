@@ -12,6 +12,7 @@ use cartridge_orchestrator_plan::decide::Report;
 use cartridge_orchestrator_plan::observe::Observations;
 use cartridge_orchestrator_plan::order::{Code, Order, Refusal};
 use cartridge_orchestrator_plan::record::Entry;
+use cartridge_orchestrator_plan::tenancy::whose_sign_up;
 use cartridge_orchestrator_plan::world::World;
 use cartridge_protocol::link::{LogLine, Notice};
 use cartridge_protocol::{ApplicationId, MemberId, Millis, Secret};
@@ -165,14 +166,15 @@ impl Sight {
         Ok(Page { newest, told })
     }
 
-    /// Everybody hears of their own applications only, the super tenant of everything.
+    /// Everybody hears of their own applications and sign-ups only, the super tenant of everything.
     fn told(&self, entry: &Entry, world: &World) -> Option<Event> {
         let event = tell(entry, world);
         let owner = event
             .application
             .as_deref()
             .and_then(|application| world.owner_of(application));
-        (self.who.tenant.is_super() || owner == Some(self.who.tenant)).then_some(event)
+        let whose = [owner, whose_sign_up(&entry.record)];
+        (self.who.tenant.is_super() || whose.contains(&Some(self.who.tenant))).then_some(event)
     }
 
     /// Every event from now on.

@@ -82,6 +82,29 @@ async fn tenants_sign_up_themselves_or_by_the_super_tenant_and_nobody_else() {
 }
 
 #[tokio::test]
+async fn each_tenant_hears_of_its_own_sign_up_only() {
+    let server = Server::start();
+    server.documents().await;
+    server.tenant("own.example").await;
+    server.tenant("other.example").await;
+    let own = server.token(1, "boss", Role::Admin);
+    let other = server.token(2, "boss", Role::Admin);
+    server.common().await;
+    let path = format!("/api/applications/{COMMON}/signup");
+    for (method, body) in [("POST", document("one")), ("DELETE", Value::Null)] {
+        let (status, answer) = server.order_as(&own, method, &path, &body).await;
+        assert!(status.is_success(), "{answer}");
+    }
+    for (who, told) in [(&own, &["sign-up-added", "sign-up-removed"][..]), (&other, &[])] {
+        let all = format!("/api/events?application={COMMON}&after=0");
+        let (_, events) = server.order_as(who, "GET", &all, &Value::Null).await;
+        let events = events.as_array().map(Vec::as_slice).unwrap_or_default();
+        let kinds: Vec<&str> = events.iter().filter_map(|event| event["kind"].as_str()).collect();
+        assert_eq!(kinds, told);
+    }
+}
+
+#[tokio::test]
 async fn one_tenants_application_is_no_matter_of_sign_ups_and_anothers_does_not_exist() {
     let server = Server::start();
     server.documents().await;
