@@ -1,4 +1,4 @@
-//! How long a new release takes, beside `git pull` in place and a full checkout, over HTTP on loopback.
+//! How long a new release takes, beside `git pull` in place and full checkouts, over HTTP on loopback.
 //!
 //! `cargo run --profile quick -p cartridge-agent --example release_bench [files] [bytes per file]`. It prints the median
 //! of nine changes of one file each: milliseconds, those of the processor, KiB given to the disk to write, the last two
@@ -63,6 +63,7 @@ struct Costs {
     prune: Vec<Cost>,
     pull: Vec<Cost>,
     checkout: Vec<Cost>,
+    worktree: Vec<Cost>,
 }
 
 fn taking<T>(into: &mut Vec<Cost>, work: impl FnOnce() -> T) -> T {
@@ -113,6 +114,12 @@ fn fill(repo: &Repo, files: u32, bytes: usize) -> CommitId {
 fn checkout_all(from: &Path, place: &Path) {
     let prefix = format!("--prefix={}/", place.display());
     git_in(from, &["checkout-index", "-a", "-q", &prefix], b"");
+}
+
+/// A folder of its own for the commit, as git-sync makes it: the files, and an index that knows them.
+fn worktree(from: &Path, place: &Path) {
+    let path = place.to_str().expect("a plain path");
+    git_in(from, &["worktree", "add", "-q", "--detach", path, "HEAD"], b"");
 }
 
 fn median(costs: &[Cost], of: impl Fn(&Cost) -> f64) -> f64 {
@@ -196,22 +203,34 @@ fn measure() {
         // Not removed in between: ext4 is slow to hand out what was just given back.
         let fresh = place.path().join(format!("fresh-{round}"));
         taking(&mut costs.checkout, || checkout_all(&clone, &fresh));
+        nix::unistd::sync();
+        let fresh = place.path().join(format!("worktree-{round}"));
+        taking(&mut costs.worktree, || worktree(&clone, &fresh));
         commit = next;
     }
     println!("{files} files of {bytes} bytes, one changed, {ROUNDS} rounds");
+    show("first release: fetch, stage, seal", &first.stage, None);
+    show("  git clone --depth 1", &cloning, Some(&first.stage));
+    print(&costs);
+}
+
+fn print(costs: &Costs) {
     let next: Vec<Cost> = costs
         .stage
         .iter()
         .zip(&costs.switch)
         .map(|(a, b)| a.plus(*b))
         .collect();
-    show("first release: fetch, stage, seal", &first.stage, None);
-    show("  git clone --depth 1", &cloning, Some(&first.stage));
     show("look at the branch (head)", &costs.head, None);
     show("next release: fetch, stage, flush, seal", &costs.stage, None);
     show("  switch", &costs.switch, None);
     show("  prune", &costs.prune, None);
     show("notice -> switched", &next, None);
     show("  git pull in place", &costs.pull, Some(&next));
-    show("  git checkout of everything", &costs.checkout, Some(&next));
+    show(
+        "  git worktree add, as git-sync does",
+        &costs.worktree,
+        Some(&next),
+    );
+    show("  git checkout-index, files only", &costs.checkout, Some(&next));
 }
