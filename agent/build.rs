@@ -1,7 +1,7 @@
 //! Lays what an agent at rest runs next to each other in its binary.
 //!
 //! The kernel maps sixteen pages where one is used: scattered over the whole program, the same functions took 4.0 MiB; they
-//! take 2.4 together.
+//! take 2.3 together.
 //! Which they are is in `at_rest.names`; one that is gone is passed over, and one that is new lies with the others.
 
 use std::fmt::Write as _;

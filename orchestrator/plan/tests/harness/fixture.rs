@@ -9,8 +9,11 @@ use cartridge_orchestrator_plan::blueprint::{
     Subscription, TerminationBehaviour,
 };
 use cartridge_orchestrator_plan::record::Record;
+use cartridge_orchestrator_plan::tenancy::Tenant;
+use cartridge_protocol::tenant::TenantId;
 use cartridge_protocol::{
     ApplicationId, CartridgeType, ClusterId, CommitId, GroupName, NetworkPartitionId, PartitionId, PolicyId,
+    TenantDomain,
 };
 
 use super::tenants;
@@ -141,6 +144,20 @@ pub fn records(shape: &Shape) -> Vec<Record> {
     records
 }
 
+/// Somebody whose name and users are nobody's matter here.
+pub fn tenant(number: i64, domain: &str) -> Record {
+    Record::TenantPut(Box::new(Tenant {
+        tenant_id: TenantId::new(number).unwrap(),
+        tenant_domain: TenantDomain::new(domain).unwrap(),
+        admin: "eve".into(),
+        first_name: String::new(),
+        last_name: String::new(),
+        email: String::new(),
+        active: true,
+        created_unix_ms: 0,
+    }))
+}
+
 pub fn cartridge(shape: &Shape) -> Cartridge {
     Cartridge {
         cartridge_type: CartridgeType::new("php").unwrap(),
@@ -222,7 +239,7 @@ fn deployment_policy(shape: &Shape) -> DeploymentPolicy {
 
 pub fn application(shape: &Shape) -> Application {
     let mut application = Application {
-        tenant: cartridge_protocol::tenant::TenantId::SUPER,
+        tenant: TenantId::SUPER,
         application_id: app(),
         alias: "shop".into(),
         name: "Shop".into(),

@@ -9,10 +9,9 @@ use std::collections::BTreeSet;
 use cartridge_orchestrator_plan::blueprint::Application;
 use cartridge_orchestrator_plan::decide::{Planned, Scope, View, decide};
 use cartridge_orchestrator_plan::record::{Entry, Record};
-use cartridge_orchestrator_plan::tenancy::Tenant;
 use cartridge_orchestrator_plan::world::World;
 use cartridge_protocol::tenant::TenantId;
-use cartridge_protocol::{ApplicationId, ClusterId, TenantDomain};
+use cartridge_protocol::{ApplicationId, ClusterId};
 
 use super::fixture::{self, Shape};
 use super::{Holds, demand};
@@ -43,16 +42,7 @@ fn settle_in(world: &mut World, name: &str, shape: &Shape, view: &View<'_>) {
     blueprint.tenant = tenant;
     let alias = blueprint.cartridges[0].alias.clone();
     let mut records = vec![
-        Record::TenantPut(Box::new(Tenant {
-            tenant_id: tenant,
-            tenant_domain: TenantDomain::new("other.example").unwrap(),
-            admin: "eve".into(),
-            first_name: String::new(),
-            last_name: String::new(),
-            email: String::new(),
-            active: true,
-            created_unix_ms: 0,
-        })),
+        fixture::tenant(tenant.get(), "other.example"),
         Record::ApplicationPut(Box::new(blueprint)),
         Record::ApplicationDeployed {
             application: application.clone(),

@@ -11,9 +11,9 @@ use std::collections::BTreeMap;
 use cartridge_orchestrator_plan::blueprint::Repository as Place;
 use cartridge_orchestrator_plan::order::Order;
 use cartridge_orchestrator_plan::record::Record;
-use cartridge_orchestrator_plan::tenancy::{MappedDomain, Tenant, TenantRepository};
+use cartridge_orchestrator_plan::tenancy::{MappedDomain, TenantRepository};
 use cartridge_protocol::tenant::TenantId;
-use cartridge_protocol::{CommitId, DomainName, TenantDomain};
+use cartridge_protocol::{CommitId, DomainName};
 pub use files::Files;
 pub use judged::{Judge, as_signed_up};
 use serde::{Deserialize, Serialize};
@@ -109,18 +109,7 @@ fn owner(commit: &CommitId) -> Option<i64> {
 
 /// The tenants that there are from the beginning.
 pub fn records() -> impl Iterator<Item = Record> {
-    (1..=TENANTS).map(|tenant| {
-        Record::TenantPut(Box::new(Tenant {
-            tenant_id: id(tenant),
-            tenant_domain: TenantDomain::new(format!("t{tenant}.example")).unwrap(),
-            admin: "eve".into(),
-            first_name: String::new(),
-            last_name: String::new(),
-            email: String::new(),
-            active: true,
-            created_unix_ms: 0,
-        }))
-    })
+    (1..=TENANTS).map(|tenant| fixture::tenant(tenant, &format!("t{tenant}.example")))
 }
 
 /// Their repositories, with one commit each.

@@ -6,7 +6,7 @@ use cartridge_orchestrator_plan::decide::{Scope, View, decide};
 use cartridge_orchestrator_plan::desired::desired;
 use cartridge_orchestrator_plan::order::{Order, admit, admit_as};
 use cartridge_orchestrator_plan::record::Record;
-use cartridge_orchestrator_plan::tenancy::{Tenant, TenantRepository};
+use cartridge_orchestrator_plan::tenancy::TenantRepository;
 use cartridge_protocol::link::{Refused, TenantArtifacts, TenantStatus};
 use cartridge_protocol::tenant::TenantId;
 use cartridge_protocol::{CommitId, MemberId};
@@ -28,16 +28,7 @@ fn shared() -> Sim {
     blueprint.multi_tenant = true;
     sim.order(Record::ApplicationPut(Box::new(blueprint)));
     for number in [1, 2] {
-        sim.order(Record::TenantPut(Box::new(Tenant {
-            tenant_id: of(number),
-            tenant_domain: format!("t{number}.example").parse().unwrap(),
-            admin: "boss".into(),
-            first_name: String::new(),
-            last_name: String::new(),
-            email: String::new(),
-            active: true,
-            created_unix_ms: 0,
-        })));
+        sim.order(fixture::tenant(number, &format!("t{number}.example")));
         sign_up(&mut sim, number);
     }
     sim.seconds(7);

@@ -2,7 +2,6 @@
 
 use super::rights::{COMMON, SHOP, blueprint};
 use super::*;
-use crate::auth::roles::Role;
 
 fn document(domain: &str) -> Value {
     json!({"domainMappings": [{"cartridgeAlias": "web", "domainName": domain, "contextPath": "/t/own"}]})
@@ -11,11 +10,7 @@ fn document(domain: &str) -> Value {
 #[tokio::test]
 async fn a_tenant_maps_its_domains_sees_them_and_removes_them_and_nobody_elses() {
     let server = Server::start();
-    server.documents().await;
-    server.tenant("own.example").await;
-    server.tenant("other.example").await;
-    let own = server.token(1, "boss", Role::Admin);
-    let other = server.token(2, "boss", Role::Admin);
+    let [own, other] = server.two_tenants().await;
     server.application(&own, SHOP).await;
     server.common().await;
     let path = format!("/api/applications/{COMMON}/domainMappings");

@@ -97,6 +97,14 @@ impl Server {
         }
     }
 
+    /// What applications need, and two tenants; the tokens of their administrators.
+    pub(super) async fn two_tenants(&self) -> [String; 2] {
+        self.documents().await;
+        self.tenant("own.example").await;
+        self.tenant("other.example").await;
+        [1, 2].map(|tenant| self.token(tenant, "boss", Role::Admin))
+    }
+
     /// Puts an application that several tenants share.
     pub(super) async fn common(&self) {
         let mut body = blueprint(COMMON);
@@ -322,11 +330,7 @@ async fn whoever_asks_gets_what_the_table_says() {
 #[tokio::test]
 async fn no_answer_to_one_tenant_names_anything_of_another() {
     let server = Server::start();
-    server.documents().await;
-    server.tenant("own.example").await;
-    server.tenant("other.example").await;
-    let own = server.token(1, "boss", Role::Admin);
-    let other = server.token(2, "boss", Role::Admin);
+    let [own, other] = server.two_tenants().await;
     let (cluster, member) = server.application(&own, SHOP).await;
     server.common().await;
     let signed =

@@ -2,7 +2,6 @@
 
 use super::rights::{COMMON, SHOP};
 use super::*;
-use crate::auth::roles::Role;
 
 fn document(name: &str) -> Value {
     json!({"artifactRepositories": [{"alias": "web", "privateRepo": "true", "repoUsername": "u",
@@ -12,11 +11,7 @@ fn document(name: &str) -> Value {
 #[tokio::test]
 async fn tenants_sign_up_themselves_or_by_the_super_tenant_and_nobody_else() {
     let server = Server::start();
-    server.documents().await;
-    server.tenant("own.example").await;
-    server.tenant("other.example").await;
-    let own = server.token(1, "boss", Role::Admin);
-    let other = server.token(2, "boss", Role::Admin);
+    let [own, other] = server.two_tenants().await;
     server.application(&own, SHOP).await;
     server.common().await;
     let path = format!("/api/applications/{COMMON}/signup");
@@ -84,11 +79,7 @@ async fn tenants_sign_up_themselves_or_by_the_super_tenant_and_nobody_else() {
 #[tokio::test]
 async fn each_tenant_hears_of_its_own_sign_up_only() {
     let server = Server::start();
-    server.documents().await;
-    server.tenant("own.example").await;
-    server.tenant("other.example").await;
-    let own = server.token(1, "boss", Role::Admin);
-    let other = server.token(2, "boss", Role::Admin);
+    let [own, other] = server.two_tenants().await;
     server.common().await;
     let path = format!("/api/applications/{COMMON}/signup");
     for (method, body) in [("POST", document("one")), ("DELETE", Value::Null)] {
@@ -107,11 +98,7 @@ async fn each_tenant_hears_of_its_own_sign_up_only() {
 #[tokio::test]
 async fn one_tenants_application_is_no_matter_of_sign_ups_and_anothers_does_not_exist() {
     let server = Server::start();
-    server.documents().await;
-    server.tenant("own.example").await;
-    server.tenant("other.example").await;
-    let own = server.token(1, "boss", Role::Admin);
-    let other = server.token(2, "boss", Role::Admin);
+    let [own, other] = server.two_tenants().await;
     server.application(&own, SHOP).await;
     for (who, code) in [(&own, 400), (&other, 404)] {
         for method in ["POST", "GET", "DELETE"] {
